@@ -1,0 +1,1 @@
+"""Estimators: draws -> Estimate."""

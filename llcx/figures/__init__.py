@@ -1,0 +1,1 @@
+"""Figures: drawn from what a run folder holds, never from a live object."""

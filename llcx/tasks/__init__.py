@@ -1,0 +1,1 @@
+"""Tasks: one file, or one folder, each."""

@@ -1,0 +1,215 @@
+"""The nouns of llcx and the letters of their shapes. No logic.
+
+C chains    P parameters    B examples of a minibatch    N rows of data    T kept draws
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+
+Flat = Float[Tensor, " P"]
+Chains = Float[Tensor, "C P"]
+PerChain = Float[Tensor, " C"]
+PerExample = Float[Tensor, " B"]
+Index = Int[Tensor, "C B"]
+Trace = Float[Tensor, "C T"]
+OtherTrace = Float[Tensor, "D S"]  # of another run beside a Trace
+Batch = Any  # a pytree (tuple, list, dict) of tensors with a common first axis
+Value = Tensor | float | int | str | bool
+State = dict[str, Value]  # flat: what may be written to disk and read back without executing anything
+
+
+class Noise(Protocol):
+    """Random numbers of C chains; row c comes from chain c's own stream, so grouping changes nothing."""
+
+    def normal(self, like: Tensor) -> Tensor:
+        """Standard normals [C, P] in the dtype and on the device of `like`."""
+
+    def uniform(self) -> PerChain:
+        """One uniform number in [0, 1) a chain, float64 [C]."""
+
+    def shared(self) -> float:
+        """One uniform number in [0, 1) for all chains together."""
+
+    def indices(self, rows: int, batch: int) -> Index:
+        """A minibatch a chain: [C, B] row numbers, drawn with replacement."""
+
+
+Target = Callable[[Chains, Index | None], tuple[PerChain, Chains]]  # (w, minibatch) -> log density [C] and its gradient
+
+
+class Kernel(NamedTuple):
+    """A Markov kernel as two pure functions. `state.w` is the position [C, P]; Metropolis kernels keep `accept`."""
+
+    init: Callable[[Chains, Noise], Any]
+    step: Callable[[Any, Index | None, Noise], Any]
+
+
+@dataclass(frozen=True)
+class Potential:
+    """K(w) = L(w) - L(w*) in nats, for all chains at once; K is float64 whatever the dtype of the weights."""
+
+    at: Flat  # w*
+    full: Callable[[Chains], tuple[PerChain, Chains]]  # K [C] and its gradient [C, P] on all data
+    value: Callable[[Chains], PerChain]  # K [C] on all data
+    mini: Callable[[Chains, Index], tuple[PerChain, Chains]] | None  # K and gradient on minibatches [C, B] of `rows`
+    n: int  # data size of the posterior: rows, or predictions where a row holds several
+    rows: int  # what minibatch indices run over; 0 where there are none
+    exact: bool  # a closed form: the cost of a full gradient does not grow with n
+    population: bool  # n*beta is free: the loss is an expectation, not a sample mean
+    target: str  # data | self
+    flops: float  # of one full gradient of one chain, counted
+
+
+@dataclass(frozen=True)
+class StatModel:
+    """A module at w* and its likelihood, in nats an example."""
+
+    module: nn.Module
+    nll: Callable[[Any, Batch], PerExample]  # (output, batch) -> -log p, constants may be dropped
+    kl: Callable[[Any, Any], PerExample] | None = None  # (output at w*, output) -> KL(p* || p) an example
+    closed: Mapping[str, Callable[[Chains], PerChain]] = field(default_factory=dict)  # target -> K of flat parameters
+    forward: Callable[[nn.Module, Batch], Any] | None = None  # (module, batch) -> output; None: module(batch[0])
+
+
+class Rows(NamedTuple):
+    """Data that is computed, not stored: `take(index [..])` gives the batch of those rows."""
+
+    take: Callable[[Tensor], Batch]
+    total: int
+
+
+@dataclass(frozen=True)
+class Data:
+    train: Batch | Rows  # tensors with a common first axis, or rows made on demand
+    n: int  # data size of the posterior
+    mode: str = "data"  # population | noise_free | noisy | data
+
+
+@dataclass(frozen=True)
+class Known:
+    """The answer key of a point: real log canonical thresholds and their source."""
+
+    lam: float | None = None  # global
+    mult: int | None = None  # multiplicity of the pole that `at` uses
+    local: float | None = None  # at this very w*
+    at: Callable[[float, float], float] | None = None  # (n*beta, gamma) -> expected estimate at that temperature
+    reference: str = ""
+    extra: Mapping[str, float] = field(default_factory=dict)  # further theories, one column `known.<name>` each
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place at which the LLC is asked."""
+
+    name: str
+    coords: Mapping[str, float | int | str]
+    model: StatModel
+    data: Data
+    known: Known = Known()
+    target: str = "data"  # the target where the configuration leaves it open: data | self
+
+
+Progress = Callable[[str, int, int, Mapping[str, float]], None]  # (stage, done, total, what to show)
+
+
+class Spec(NamedTuple):
+    """A point as the configuration alone knows it."""
+
+    name: str
+    coords: Mapping[str, float | int | str]
+    training: str | None = None  # whose snapshot it needs
+    role: str = "final"  # init, epoch=50, t1, final, ...
+
+
+class Event(NamedTuple):
+    """What a training yields: its whole state, so that it can go on from here, and what happened."""
+
+    state: State
+    step: int
+    metrics: Mapping[str, float] = {}
+    snapshots: Mapping[str, State] = {}  # role -> weights
+
+
+class Streams(Protocol):
+    """Named random streams of one seed: changing the sampler does not change the data."""
+
+    seed: int
+
+    def generator(self, role: str) -> Generator:
+        """A fresh generator for `role`: data, init, fit, chains or one of the caller's own."""
+
+    def key(self, role: str) -> int:
+        """The integer behind a stream: the key of rows that are functions of (key, row)."""
+
+    def replicate(self, index: int) -> "Streams":
+        """The streams of the index-th repetition of the same study."""
+
+
+class Training(NamedTuple):
+    """A resumable training: `steps(state)` goes on from any state that an event carried."""
+
+    name: str
+    total: int  # steps, for the progress bar
+    start: Callable[[], State]
+    steps: Callable[[State], Iterator[Event]]
+
+
+class Tables(NamedTuple):
+    """What an analysis leaves under analysis/: rows for CSV files, arrays for npz files, by file stem."""
+
+    tables: Mapping[str, list[dict[str, Any]]] = {}
+    arrays: Mapping[str, Any] = {}
+
+
+class Task(Protocol):
+    """Data, models and the points at which the LLC is asked. Pure: no disk, no clock."""
+
+    name: str
+
+    def trainings(self) -> tuple[Training, ...]:
+        """Known from the configuration alone."""
+
+    def points(self) -> tuple[Spec, ...]:
+        """Known from the configuration alone."""
+
+    def point(self, spec: Spec, snapshot: State | None) -> Point:
+        """The point itself, `snapshot` being what `spec.training` yielded for `spec.role`."""
+
+    def analyse(self, rows: list[dict[str, Any]]) -> Tables:
+        """Tables over the rows of metrics_summary.csv, of one run or of a sweep."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every number a measurement needs: what calibration decided, written down before the first draw."""
+
+    sampler: Any  # record of a concrete kernel, step size resolved
+    nbeta: float
+    gamma: float
+    chains: int
+    warmup: int  # kernel steps that are dropped
+    draws: int  # kept draws a chain
+    every: int  # kernel steps between kept draws
+    notes: tuple[str, ...] = ()  # what was chosen and why, and the biases predicted
+    gradients: int = 0  # spent on calibration, a chain
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What the chains leave."""
+
+    energy: Trace  # n*beta*K at kept draws, float64
+    distance: Trace  # |w - w*|^2 at kept draws
+    warmup: Float[Tensor, "C W"]  # n*beta*K along the warm-up
+    last: Chains
+    accept: PerChain | None  # mean acceptance at kept draws, Metropolis kernels only
+    step_size: float  # at the end of the warm-up
+    gradients: int  # evaluations a chain, warm-up included
+    examples: int  # example gradients over all chains; 0 where the loss is a closed form
+    seconds: float
+    stopped_by: str = "draws"  # draws | budget | target_se
+    observed: Mapping[str, Tensor] = field(default_factory=dict)  # name -> [C, T, ...]
