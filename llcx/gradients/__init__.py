@@ -1,0 +1,148 @@
+"""K(w) = L(w) - L(w*) and its gradient for all chains at once: `(flat [C, P], minibatch) -> (K [C], grad [C, P])`.
+
+A closed form is differentiated as it is; a module's loss runs over rows of data on one of two backends (chains.py).
+What comes out is a types.Potential either way, and nobody further up sees the difference.
+"""
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from llcx.gradients.chains import ModuleLoss
+from llcx.gradients.rows import Source
+from llcx.params import flatten
+from llcx.types import Chains, Data, Flat, PerChain, Potential, StatModel
+
+log = logging.getLogger(__name__)
+BACKENDS = ("auto", "vmap", "seq")
+
+
+def of_function(
+    value: Callable[[Chains], PerChain], at: Flat, *, n: int, population: bool = True, target: str = "data"
+) -> Potential:
+    """The potential of a closed form `value`: K [C] of flat parameters [C, P], differentiable."""
+
+    def full(w: Chains) -> tuple[PerChain, Chains]:
+        w = w.detach().requires_grad_()
+        k = value(w)
+        (grad,) = torch.autograd.grad(k.sum(), w)
+        return k.detach().double(), grad
+
+    def energy(w: Chains) -> PerChain:
+        with torch.no_grad():
+            return value(w).double()
+
+    flops = _flops(lambda: full(at.unsqueeze(0)))
+    return Potential(at, full, energy, None, n, 0, exact=True, population=population, target=target, flops=flops)
+
+
+def of_model(
+    model: StatModel,
+    data: Data,
+    *,
+    target: str = "data",
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    backend: str = "auto",
+    memory: float = 1.0,
+) -> tuple[Potential, str, float]:
+    """The potential of a model at its current weights, the backend in use, and L(w*) in nats (nan: rows not stored).
+
+    Where the model has a closed form of `target`, that is what full gradients and values come from; minibatches always
+    go through the module. `memory` in GiB bounds the buffers of one chunk.
+    """
+    if target not in ("data", "self"):
+        raise ValueError(f"estimator.target must be data or self, got {target!r}")
+    if target == "self" and model.kl is None:
+        cure = "use llcx.likelihoods, or give StatModel.kl"
+        raise ValueError(f"estimator.target=self needs the likelihood's KL divergence, got a loss without one; {cure}")
+    module = copy.deepcopy(model.module).eval().to(device=device, dtype=dtype)
+    source = Source(replace(model, module=module), data, target, int(memory * 2**30))
+    loss = ModuleLoss(source)
+    loss.backend = _choose(loss, backend)
+    at = flatten(module)
+    population = data.mode == "population"
+    if target in model.closed:
+        exact = of_function(model.closed[target], at, n=data.n, population=population, target=target)
+        return replace(exact, mini=loss.mini, rows=source.rows), "closed", source.loss_at_minimum
+    found = Potential(
+        at,
+        loss.full,
+        loss.value,
+        loss.mini,
+        data.n,
+        source.rows,
+        exact=False,
+        population=population,
+        target=target,
+        flops=_flops_of_rows(loss, at),
+    )
+    return found, loss.backend, source.loss_at_minimum
+
+
+def restrict(potential: Potential, positions: Tensor) -> Potential:
+    """The same potential over the parameters at `positions` [P'], the others held at w*."""
+    base, positions = potential.at, positions.to(potential.at.device)
+
+    def embed(w: Chains) -> Float[Tensor, "C Q"]:  # all Q parameters
+        return base.expand(w.shape[0], -1).index_copy(1, positions, w)
+
+    def cut(found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return found[0], found[1].index_select(1, positions)
+
+    mini = potential.mini
+    return replace(
+        potential,
+        at=base[positions],
+        full=lambda w: cut(potential.full(embed(w))),
+        value=lambda w: potential.value(embed(w)),
+        mini=None if mini is None else lambda w, idx: cut(mini(embed(w), idx)),
+    )
+
+
+def _flops(call: Callable[[], Any]) -> float:
+    """Floating-point operations of matrix products inside `call`; at least 1, so that ratios are defined."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        call()
+    return float(max(counter.get_total_flops(), 1))
+
+
+def _flops_of_rows(loss: ModuleLoss, at: Flat) -> float:
+    """Of a full gradient of one chain, counted on eight rows."""
+    some = min(loss.source.rows, 8)
+    idx = torch.arange(some, device=at.device).unsqueeze(0)
+    return _flops(lambda: loss.mini(at.unsqueeze(0), idx)) * loss.source.rows / some
+
+
+def _choose(loss: ModuleLoss, backend: str) -> str:
+    """`auto` takes vmap where the module runs under it and agrees with seq on a few rows, else seq, saying why."""
+    if backend not in BACKENDS:
+        raise ValueError(f"hardware.backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend != "auto":
+        return backend
+    w = flatten(loss.source.model.module).expand(2, -1)
+    idx = torch.arange(min(loss.source.rows, 4), device=w.device).expand(2, -1)
+    shifted = w + 1e-3 * w.abs().mean().clamp(min=1e-3)
+    grads = {}
+    try:
+        for name in ("seq", "vmap"):
+            loss.backend = name
+            grads[name] = loss.mini(shifted, idx)[1]
+            with torch.no_grad():  # some layers run under vmap only while gradients are recorded
+                loss.excess(shifted, *loss.source.take(idx), 0)
+    except RuntimeError as error:
+        log.info("backend seq: the module does not run under vmap (%s)", str(error).splitlines()[0])
+        return "seq"
+    scale = float(grads["seq"].abs().max())
+    close = torch.allclose(grads["seq"], grads["vmap"], rtol=1e-3, atol=1e-5 * scale)
+    if not close:
+        log.warning("backend seq: vmap gives other gradients for this module")
+    return "vmap" if close else "seq"

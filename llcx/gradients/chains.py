@@ -1,0 +1,85 @@
+"""A module's loss for C chains: backends `vmap` (all chains in one call) and `seq` (chain after chain, the reference).
+
+Chains and rows are cut into chunks that fit the memory given. The excess over w* is formed per example and summed in
+float64, so that no digits of L(w*) are lost.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+from torch.utils._pytree import tree_map
+
+from llcx.gradients.rows import Source, call, chunks
+from llcx.params import layout
+from llcx.types import Batch, Chains, Flat, Index, PerChain
+
+
+class ModuleLoss:
+    """K(w) of a module over the rows of a source."""
+
+    def __init__(self, source: Source, backend: str = "vmap") -> None:
+        self.source, self.backend = source, backend
+        self.layout = layout(source.model.module)
+
+    def full(self, w: Chains) -> tuple[PerChain, Chains]:
+        """K and its gradient on all rows."""
+        parts = [self._on_all_rows(w[some]) for some in chunks(len(w), self._at_once(w, 1))]
+        return torch.cat([k for k, _ in parts]), torch.cat([grad for _, grad in parts])
+
+    def value(self, w: Chains) -> PerChain:
+        """K on all rows."""
+        k = torch.zeros(len(w), dtype=torch.float64, device=w.device)
+        with torch.no_grad():
+            for some in chunks(len(w), self._at_once(w, 1)):
+                for rows in chunks(self.source.rows, self.source.at_once(len(w[some]))):
+                    k[some] += self.excess(w[some], *self.source.slice(rows), None)
+        return k / self.source.data.n
+
+    def mini(self, w: Chains, idx: Index) -> tuple[PerChain, Chains]:
+        """K and its gradient on a minibatch a chain, scaled to all rows."""
+        scale = self.source.rows / idx.shape[1] / self.source.data.n
+        parts = [
+            self._excess_and_grad(w[some], *self.source.take(idx[some]), 0)
+            for some in chunks(len(w), self._at_once(w, idx.shape[1]))
+        ]
+        return torch.cat([k for k, _ in parts]) * scale, torch.cat([grad for _, grad in parts]) * scale
+
+    def excess(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> PerChain:
+        """Sum over rows of the loss above its value at w*; `axis`: the chains' in the batch, None where shared."""
+        if self.backend == "vmap":
+            return vmap(self._of_one, (0, axis, axis))(w, batch, reference)
+        own = (batch, reference)
+        return torch.stack(
+            [
+                self._of_one(row, *(own if axis is None else tree_map(lambda leaf, c=c: leaf[c], own)))
+                for c, row in enumerate(w)
+            ]
+        )
+
+    def _on_all_rows(self, w: Chains) -> tuple[PerChain, Chains]:
+        k, grad = torch.zeros(len(w), dtype=torch.float64, device=w.device), torch.zeros_like(w)
+        for rows in chunks(self.source.rows, self.source.at_once(len(w))):
+            more, slope = self._excess_and_grad(w, *self.source.slice(rows), None)
+            k, grad = k + more, grad + slope
+        return k / self.source.data.n, grad / self.source.data.n
+
+    def _excess_and_grad(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> tuple[PerChain, Chains]:
+        w = w.detach().requires_grad_()
+        k = self.excess(w, batch, reference, axis)
+        (grad,) = torch.autograd.grad(k.sum(), w)
+        return k.detach(), grad
+
+    def _of_one(self, w: Flat, batch: Batch, reference: Any) -> Tensor:
+        model = self.source.model
+        output = call(model, self.layout.unflatten(w), batch)
+        if self.source.target == "self":
+            assert model.kl is not None  # of_model refused it
+            return model.kl(reference, output).double().sum()
+        return (model.nll(output, batch).double() - reference).sum()
+
+    def _at_once(self, w: Chains, rows: int) -> int:
+        """Chains that fit the memory: weights, gradient and their product, and the activations of `rows` rows each."""
+        each = 4 * w.shape[1] * w.element_size() + rows * self.source.row_bytes
+        return max(1, self.source.memory // each)

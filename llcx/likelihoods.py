@@ -1,0 +1,66 @@
+"""Losses in nats that also know their KL divergence, so that `target="self"` works.
+
+Each is a callable `(output, batch) -> [B] nats an example`, constants dropped, with `.kl(output at w*, output) -> [B]`.
+`labels` says where the batch keeps them: a position of a tuple, a key of a dict.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from llcx.types import Batch, PerExample
+
+
+def _per_example(terms: Tensor) -> PerExample:
+    return terms.flatten(1).sum(1)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """-log N(y; output, noise_std^2), summed over outputs: |y - output|^2 / (2 noise_std^2)."""
+
+    noise_std: float = 1.0  # of the labels given the input; it fixes the unit of the loss
+    labels: Hashable = 1
+
+    def __post_init__(self) -> None:
+        if not self.noise_std > 0:
+            raise ValueError(f"noise_std must be > 0, got {self.noise_std}; it is the standard deviation of the labels")
+
+    def __call__(self, output: Tensor, batch: Batch) -> PerExample:
+        return self.kl(batch[self.labels], output)
+
+    def kl(self, at_minimum: Tensor, output: Tensor) -> PerExample:
+        return _per_example((at_minimum - output).square()) / (2 * self.noise_std**2)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Cross-entropy of logits [B, K] and integer labels [B], in nats."""
+
+    labels: Hashable = 1
+
+    def __call__(self, output: Tensor, batch: Batch) -> PerExample:
+        return F.cross_entropy(output, batch[self.labels], reduction="none")
+
+    def kl(self, at_minimum: Tensor, output: Tensor) -> PerExample:
+        teacher = at_minimum.log_softmax(-1)
+        return (teacher.exp() * (teacher - output.log_softmax(-1))).sum(-1)
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Binary cross-entropy of logits [B, ...] and labels in {0, 1} of the same shape, summed over outputs, in nats."""
+
+    labels: Hashable = 1
+
+    def __call__(self, output: Tensor, batch: Batch) -> PerExample:
+        labels = batch[self.labels].to(output)
+        return _per_example(F.binary_cross_entropy_with_logits(output, labels, reduction="none").unsqueeze(1))
+
+    def kl(self, at_minimum: Tensor, output: Tensor) -> PerExample:
+        p = at_minimum.sigmoid()
+        gap = F.logsigmoid(at_minimum) - F.logsigmoid(output)
+        other = F.logsigmoid(-at_minimum) - F.logsigmoid(-output)
+        return _per_example((p * gap + (1 - p) * other).unsqueeze(1))
