@@ -1,0 +1,139 @@
+"""R-hat, effective sample size, and health checks, on traces [C, T].
+
+Each check looks at one run and returns the flag it raises. The thresholds stand in one record; where they come from is
+told in docs/health.md.
+"""
+
+from dataclasses import dataclass
+from math import log, nan
+
+from torch import Tensor
+
+from llcx.types import Draws, OtherTrace, Plan, Trace
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What is still healthy."""
+
+    rhat: float = 1.1
+    fluctuation: tuple[float, float] = (0.8, 1.2)  # Var(n*beta*K) / mean where the loss is exact
+    accept: tuple[float, float] = (0.6, 0.95)
+    drift: float = 3.0  # standard errors between the halves of a run
+    leaving: float = 2.0  # growth of |w - w*|^2 from the first half to the second
+    decrement: float = 0.05  # n*beta * Newton decrement, relative to the estimate
+    moved: tuple[float, float] = (2.0, 0.05)  # standard errors, and share of the estimate, between n*beta and n*beta/4
+    second: float = 0.10  # relative disagreement with another sampler
+    bias: float = 0.02  # predicted step-size or minibatch-noise factor above 1
+    ess: float = 30.0
+
+
+LIMITS = Thresholds()
+
+
+def rhat(trace: Trace) -> float:
+    """Split R-hat (Gelman et al. 2013), nan for fewer than four draws. 1 for a constant trace."""
+    from pyro.ops.stats import split_gelman_rubin  # pyro takes seconds to import
+
+    if trace.shape[1] < 4 or trace.shape[0] < 2:
+        return nan
+    if float(trace.std()) == 0:
+        return 1.0
+    return float(split_gelman_rubin(trace, chain_dim=0, sample_dim=1))
+
+
+def ess(trace: Trace) -> float:
+    """Effective sample size of the mean, all chains together (Geyer 2011), at most C*T."""
+    from pyro.ops.stats import effective_sample_size
+
+    if trace.shape[1] < 4 or float(trace.std()) == 0:
+        return nan
+    found = float(effective_sample_size(trace, chain_dim=0, sample_dim=1))
+    return min(found, float(trace.numel())) if found > 0 else float(trace.numel())  # antithetic draws make it negative
+
+
+def standard_error(trace: Trace) -> float:
+    """Of the mean: the larger of the chains' spread and the autocorrelation's, widened by sqrt(R-hat)."""
+    means = trace.mean(1)
+    between = float(means.std() / len(means) ** 0.5) if len(means) > 1 else 0.0
+    within = float(trace.std()) / ess(trace) ** 0.5
+    worst = max(between, within) if within == within else between
+    mixing = rhat(trace)
+    return worst * max(1.0, mixing if mixing == mixing else 1.0) ** 0.5
+
+
+def checks(draws: Draws, *, exact: bool, parameters: int, metropolis: bool) -> tuple[str, ...]:
+    """Flags of a single run."""
+    trace = draws.energy
+    mean = float(trace.mean())
+    ratio = float(trace.var()) / mean if mean > 0 else nan
+    accept = nan if draws.accept is None else float(draws.accept.mean())
+    found = {
+        "below_baseline": bool((trace < -1e-6).any()),
+        "rhat": _above(rhat(trace), LIMITS.rhat),
+        "too_few_draws": not ess(trace) >= LIMITS.ess,
+        "drift": _drift(trace),
+        "leaving_basin": _leaving(draws.distance),
+        "fluctuation_high": _above(ratio, LIMITS.fluctuation[1]),
+        "fluctuation_low": exact and ratio < LIMITS.fluctuation[0],
+        "acceptance": metropolis and not LIMITS.accept[0] <= accept <= LIMITS.accept[1],
+        "above_half_parameters": mean - 3 * standard_error(trace) > parameters / 2,
+        "budget": draws.stopped_by == "budget",
+    }
+    return tuple(name for name, raised in found.items() if raised)
+
+
+def moved_with_temperature(main: Trace, cooler: OtherTrace) -> bool:
+    """Whether the estimate at n*beta/4 (`cooler`) differs by more than noise and a slow plateau allow.
+
+    A wrong baseline moves it fourfold, chains that have not arrived move it, a healthy plateau does not.
+    """
+    se = (standard_error(main) ** 2 + standard_error(cooler) ** 2) ** 0.5
+    errors, share = LIMITS.moved
+    return abs(float(main.mean() - cooler.mean())) > errors * se + share * abs(float(main.mean()))
+
+
+def disagree(main: Trace, other: OtherTrace) -> bool:
+    """Whether two samplers of one posterior differ by more than `second` beyond their noise."""
+    se = (standard_error(main) ** 2 + standard_error(other) ** 2) ** 0.5
+    return abs(float(main.mean() - other.mean())) > LIMITS.second * abs(float(other.mean())) + 2 * se
+
+
+def predicted(plan: Plan, h_max: float, noise: float, batch: int | None) -> tuple[float, float]:
+    """Factors by which SGLD inflates the stiffest direction: (discretisation, minibatch noise).
+
+    1 / (1 - eps (n*beta h + gamma) / 4) and 1 + eps (n*beta)^2 c / (4 B), exact on a quadratic; inf where unstable.
+    """
+    eps, stiff = float(plan.sampler.step_size), plan.nbeta * h_max + plan.gamma
+    left = 1 - eps * stiff / 4
+    return (1 / left if left > 0 else float("inf"), 1 + (eps * plan.nbeta**2 * noise / (4 * batch) if batch else 0.0))
+
+
+def one_sided(nbeta: float) -> float:
+    """Allowance above the estimate for a multiplicity of 2: lambda - mu is (m - 1) / log(n*beta) to leading order."""
+    return 1 / log(nbeta) if nbeta > 1 else 0.0
+
+
+def _above(value: float, limit: float) -> bool:
+    return value > limit  # False for nan: `too_few_draws` speaks then
+
+
+def _halves(trace: Trace) -> tuple[Tensor, Tensor]:
+    half = trace.shape[1] // 2
+    return trace[:, :half], trace[:, half:]
+
+
+def _drift(trace: Trace) -> bool:
+    """Whether the chains' second halves differ from their first, chain by chain (paired)."""
+    if trace.shape[1] < 8 or trace.shape[0] < 2:
+        return False
+    first, second = _halves(trace)
+    change = second.mean(1) - first.mean(1)
+    se = max(float(change.std() / len(change) ** 0.5), 1e-12)
+    relative = abs(float(change.mean())) / max(abs(float(trace.mean())), 1e-12)
+    return abs(float(change.mean())) / se > LIMITS.drift and relative > 0.02
+
+
+def _leaving(distance: Trace) -> bool:
+    first, second = _halves(distance)
+    return distance.shape[1] >= 8 and float(second.mean()) > LIMITS.leaving * float(first.mean())

@@ -1,0 +1,112 @@
+"""Each flag is raised by its fault and by nothing else."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.distributions import Gamma
+
+from llcx import diagnostics
+from llcx.samplers.sgld import SGLD
+from llcx.types import Draws, Plan, Trace
+
+C, T = 16, 120
+
+
+def healthy(lam: float = 10.0, seed: int = 0) -> Trace:
+    """Independent draws of n*beta*K as a regular model has them: Gamma(lambda, 1)."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Gamma(torch.tensor(lam, dtype=torch.float64), 1.0).sample((C, T))
+
+
+def draws(energy: Trace, **changes: object) -> Draws:
+    found = Draws(
+        energy=energy,
+        distance=torch.ones_like(energy),
+        warmup=energy[:, :4],
+        last=torch.zeros(C, 50, dtype=torch.float64),
+        accept=torch.full((C,), 0.8, dtype=torch.float64),
+        step_size=0.1,
+        gradients=1,
+        examples=0,
+        seconds=1.0,
+    )
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def flags(found: Draws, exact: bool = True, parameters: int = 50) -> tuple[str, ...]:
+    return diagnostics.checks(found, exact=exact, parameters=parameters, metropolis=found.accept is not None)
+
+
+@pytest.mark.parametrize("lam", [0.5, 3.0, 40.0])
+def test_independent_gamma_draws_raise_nothing(lam: float) -> None:
+    assert flags(draws(healthy(lam)), parameters=100) == ()
+
+
+RAMP = torch.linspace(-1, 1, T, dtype=torch.float64)
+FAULTS = {
+    "below_baseline": draws(healthy() - 12),
+    "rhat": draws(healthy() + torch.arange(C, dtype=torch.float64).unsqueeze(1)),
+    "too_few_draws": draws(healthy()[:, :1].expand(C, T) + 0.01 * healthy(seed=1)),
+    "drift": draws(healthy() + 2 * RAMP),
+    "leaving_basin": draws(healthy(), distance=torch.exp(2 * RAMP).expand(C, T)),
+    "fluctuation_high": draws(2 * healthy()),
+    "fluctuation_low": draws(10 + 0.5 * (healthy() - 10)),
+    "acceptance": draws(healthy(), accept=torch.full((C,), 0.3, dtype=torch.float64)),
+    "above_half_parameters": draws(healthy(40.0)),
+    "budget": draws(healthy(), stopped_by="budget"),
+}
+
+
+@pytest.mark.parametrize("flag", FAULTS)
+def test_the_fault_raises_its_flag(flag: str) -> None:
+    assert flag in flags(FAULTS[flag])
+
+
+def test_every_flag_has_a_fault_that_raises_it() -> None:
+    raised = {flag for found in FAULTS.values() for flag in flags(found)}
+    assert raised == set(FAULTS)
+
+
+def test_a_low_fluctuation_is_no_fault_on_data() -> None:
+    assert "fluctuation_low" not in flags(FAULTS["fluctuation_low"], exact=False)
+
+
+def test_the_standard_error_of_independent_draws_is_sd_over_root_n() -> None:
+    trace = healthy()
+    plain = float(trace.std()) / trace.numel() ** 0.5
+    assert plain * 0.8 < diagnostics.standard_error(trace) < plain * 2
+
+
+def test_correlated_draws_have_fewer_effective_ones_and_a_larger_error() -> None:
+    fresh, mixed = healthy() - 10, torch.zeros(C, T, dtype=torch.float64)
+    for t in range(T):
+        mixed[:, t] = 0.9 * mixed[:, t - 1] + (1 - 0.81) ** 0.5 * fresh[:, t]
+    assert diagnostics.ess(10 + mixed) < 0.25 * diagnostics.ess(healthy())
+    assert diagnostics.standard_error(10 + mixed) > 2 * diagnostics.standard_error(healthy())
+
+
+def test_ess_is_never_more_than_the_draws() -> None:
+    trace = healthy() - 10
+    trace[:, 1::2] = -trace[:, ::2]  # antithetic
+    assert diagnostics.ess(trace + 10) == trace.numel()
+
+
+def test_moving_with_temperature_needs_more_than_noise_and_a_slow_plateau() -> None:
+    assert not diagnostics.moved_with_temperature(healthy(), healthy(9.8, seed=1))
+    assert diagnostics.moved_with_temperature(healthy(), healthy(8.0, seed=1))
+    assert diagnostics.moved_with_temperature(healthy() + 4, healthy(seed=1) + 1)  # a baseline 4 nats wrong at n*beta
+
+
+def test_two_samplers_disagree_beyond_ten_percent() -> None:
+    assert not diagnostics.disagree(healthy(), healthy(10.5, seed=1))
+    assert diagnostics.disagree(healthy(), healthy(13.0, seed=1))
+
+
+def test_predicted_factors_are_those_of_the_law() -> None:
+    plan = Plan(SGLD(step_size=1e-5), nbeta=1e4, gamma=1.0, chains=1, warmup=0, draws=1, every=1)
+    left, right = diagnostics.predicted(plan, h_max=2.0, noise=3.0, batch=32)
+    assert left == pytest.approx(1 / (1 - 1e-5 * 20001 / 4))
+    assert right == pytest.approx(1 + 1e-5 * 1e8 * 3 / (4 * 32))
+    assert diagnostics.predicted(replace(plan, sampler=SGLD(step_size=1e-3)), 2.0, 0.0, None)[0] == float("inf")
