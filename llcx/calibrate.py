@@ -1,0 +1,219 @@
+"""A potential and the user's wishes -> a Plan: kernel, n*beta, gamma, chains, warm-up, draws.
+
+Decided from counted operations and from probes at w*, never from a clock, so that the same input gives the same plan.
+
+    exact losses       HMC, 16 chains, n*beta = 1e4 where it is free, gamma = 1
+    data, affordable   HMC on all rows, 8 chains, n*beta = n / log n, gamma = 10 P / |w*|^2
+    data, otherwise    SGLD with a calibrated step, its predicted biases in the notes
+
+A choice the user made is kept; only what is null or auto is filled in.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Generator
+
+from llcx.diagnostics import LIMITS, predicted
+from llcx.estimators.llc import LLC, seconds
+from llcx.posterior import n_over_log_n
+from llcx.registry import SAMPLERS
+from llcx.samplers import HMC, SGLD
+from llcx.types import Flat, Plan, Potential
+
+AFFORDABLE = 4e12  # floating-point operations of one measurement: about a minute or two on one core
+RATE = 2e10  # operations a second that a budget in seconds is converted with, a slow core's
+SMALL, WIDE = 3_000, 10_000  # parameters: how many chains and draws an exact loss gets
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Let calibration choose the kernel. Nothing to set."""
+
+    name: str = "auto"
+
+    needs: ClassVar[tuple[str, ...]] = ("gradient",)
+    metropolis: ClassVar[bool] = True
+
+
+@SAMPLERS.register("auto", Auto)
+def choose(potential: Potential) -> HMC | SGLD:
+    """HMC where gradients on all data are affordable, else SGLD."""
+    leapfrog = 48 if potential.exact else 12
+    cost = 8 * (20 + 40) * leapfrog * potential.flops
+    return HMC(leapfrog=leapfrog) if potential.exact or cost <= AFFORDABLE else SGLD()
+
+
+class Probes(NamedTuple):
+    """What was measured at w* and at a typical distance from it."""
+
+    curvature: float  # largest |eigenvalue| of the Hessian of K
+    noise: float  # largest eigenvalue of the covariance of example gradients; 0 without minibatches
+    gradients: int
+
+
+def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator) -> tuple[Plan, Probes]:
+    """The Plan of a measurement, and the probes it rests on.
+
+    `sampler` is a concrete kernel's record; `generator` drives the probes.
+
+    Raises ValueError where the kernel needs what the potential does not have.
+    """
+    nbeta, gamma = temperature(potential, cfg)
+    batch = getattr(sampler, "batch_size", None)
+    sampler, batch, why = _minibatches(potential, sampler, batch)
+    probes = probe(potential, nbeta, gamma, generator, with_noise=batch is not None)
+    chains, warmup, draws, every = _budget(potential, sampler, cfg)
+    if "full_data" in sampler.needs:
+        sampler = _trim(potential, sampler, chains * (warmup + draws), seconds(cfg.budget))
+        if sampler.step_size == "auto":
+            sampler = replace(sampler, adapt=warmup if sampler.adapt is None else sampler.adapt)
+    sampler = replace(sampler, step_size=step(sampler, probes, nbeta, gamma, batch))
+    found = Plan(sampler, nbeta, gamma, chains, warmup, draws, every, gradients=probes.gradients)
+    return replace(found, notes=(*why, *_notes(found, potential, probes, batch))), probes
+
+
+def bias_flags(found: Plan, probes: Probes) -> tuple[str, ...]:
+    """Flags of biases that the law of SGLD predicts for this plan."""
+    if type(found.sampler).metropolis:
+        return ()
+    factors = predicted(found, probes.curvature, probes.noise, getattr(found.sampler, "batch_size", None))
+    limit = 1 + 1.5 * LIMITS.bias  # a calibrated step aims at 1 + bias
+    names = ("discretisation", "minibatch_noise")
+    return tuple(name for name, factor in zip(names, factors, strict=True) if factor > limit)
+
+
+def temperature(potential: Potential, cfg: LLC) -> tuple[float, float]:
+    """(n*beta, gamma): the user's, else the defaults of this module."""
+    local = cfg.mode == "local"
+    if local and not potential.population and (cfg.nbeta is None or cfg.gamma is None):
+        raise ValueError("estimator.mode=local needs a population loss, whose n*beta is free, got data; "
+                         "give estimator.nbeta and estimator.gamma")  # fmt: skip
+    if isinstance(cfg.nbeta, Mapping):
+        nbeta = n_over_log_n(potential.n, float(cfg.nbeta.get("beta0", 1.0)))
+    elif cfg.nbeta is not None:
+        nbeta = float(cfg.nbeta)
+    elif potential.population:
+        nbeta = 1e6 if local else 1e4
+    else:
+        nbeta = min(n_over_log_n(potential.n), 3e4 if potential.exact else float("inf"))
+    if cfg.gamma is not None:
+        return nbeta, float(cfg.gamma)
+    norm = float(potential.at.double().square().sum())
+    return nbeta, 100.0 if local else 1.0 if potential.exact or norm == 0 else 10 * len(potential.at) / norm
+
+
+def probe(potential: Potential, nbeta: float, gamma: float, generator: Generator, *, with_noise: bool) -> Probes:
+    """Curvature at w* and at a typical draw's distance (degenerate points are flat at w*), and gradient noise."""
+    away, spent = _typical(potential, nbeta, gamma, generator)
+    rounds = 12 if potential.flops < 1e10 else 3
+    curvature = max(_curvature(potential, at, rounds, generator) for at in (potential.at, away))
+    noise = _noise(potential, away, generator) if with_noise else 0.0
+    return Probes(curvature, noise, spent + 4 * rounds + (1 if with_noise else 0))
+
+
+def _normal(like: Flat, generator: Generator) -> Flat:
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+
+def _typical(potential: Potential, nbeta: float, gamma: float, generator: Generator) -> tuple[Flat, int]:
+    """A point w* + s z at which n*beta*K + gamma/2 |s z|^2 is P/2, as for a draw of a regular model."""
+    z, low, high, rounds = _normal(potential.at, generator), -7.0, 2.0, 16
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        w = (potential.at + 10**middle * z).unsqueeze(0)
+        energy = nbeta * potential.value(w) + 0.5 * gamma * 10 ** (2 * middle) * z.double().square().sum()
+        low, high = (middle, high) if float(energy) < len(z) / 2 else (low, middle)
+    return potential.at + 10**low * z, rounds // 2  # a value costs about half a gradient
+
+
+def _curvature(potential: Potential, at: Flat, rounds: int, generator: Generator) -> float:
+    """Largest |eigenvalue| of the Hessian, by power iteration on central differences of the gradient."""
+    v = _normal(at, generator)
+    size = 0.0
+    scale = float(at.double().square().mean().sqrt())
+    step = (1e-5 if at.dtype == torch.float64 else 1e-2) * max(scale, 1e-3) * len(at) ** 0.5
+    for _ in range(rounds):
+        v = v / v.norm().clamp(min=1e-30)
+        _, grads = potential.full(torch.stack([at + step * v, at - step * v]))
+        v = (grads[0] - grads[1]) / (2 * step)
+        size = float(v.double().norm())
+    return size
+
+
+def _noise(potential: Potential, at: Flat, generator: Generator) -> float:
+    """Largest eigenvalue of the covariance of single examples' gradients, from at most 256 of them."""
+    assert potential.mini is not None
+    count = max(8, min(256, potential.rows, 2**26 // len(at)))
+    idx = torch.randint(potential.rows, (count, 1), generator=generator).to(at.device)
+    _, grads = potential.mini(at.expand(count, -1), idx)
+    grads = (grads - grads.mean(0)).double()
+    return float(torch.linalg.eigvalsh(grads @ grads.T / count)[-1])
+
+
+def _minibatches(potential: Potential, sampler: Any, batch: int | None) -> tuple[Any, int | None, tuple[str, ...]]:
+    if batch is None:
+        return sampler, None, ()
+    if potential.mini is None:
+        note = f"{sampler.name}: the loss has no rows, so every gradient is the exact one"
+        return replace(sampler, batch_size=None), None, (note,)
+    return sampler, batch, ()
+
+
+def _budget(potential: Potential, sampler: Any, cfg: LLC) -> tuple[int, int, int, int]:
+    """(chains, warm-up, draws, every), a null of the user's filled in."""
+    parameters = len(potential.at)
+    if "full_data" not in sampler.needs:
+        chains, warmup, draws, every = 4, 9_000, 200, 5
+    elif potential.exact:
+        chains = 16 if parameters <= SMALL else 4 if parameters <= 100 * SMALL else 2
+        warmup, draws, every = (60, 120, 1) if parameters <= WIDE else (40, 40, 1)
+    else:
+        each = 8 * sampler.leapfrog * potential.flops
+        draws = int(min(120, max(40, AFFORDABLE / each / 1.5)))
+        chains, warmup, every = 8, draws // 2, 1
+    asked = (cfg.chains, cfg.warmup, cfg.draws, cfg.every)
+    found = tuple(
+        default if wish is None else wish for wish, default in zip(asked, (chains, warmup, draws, every), strict=True)
+    )
+    return found  # type: ignore[return-value]
+
+
+def _trim(potential: Potential, sampler: Any, trajectories: int, budget: float | None) -> Any:
+    """Shorter trajectories where a budget in seconds is far from enough for the plan."""
+    if budget is None:
+        return sampler
+    affordable = budget * RATE / (trajectories * potential.flops)
+    return replace(sampler, leapfrog=max(4, min(sampler.leapfrog, ceil(affordable))))
+
+
+def step(sampler: Any, probes: Probes, nbeta: float, gamma: float, batch: int | None) -> float:
+    """Step size of `sampler`: its own, or one whose predicted biases are LIMITS.bias (HMC: a careful start)."""
+    if sampler.step_size != "auto":
+        return float(sampler.step_size)
+    stiff = nbeta * probes.curvature + gamma
+    if type(sampler).metropolis:
+        return float(0.08 / max(stiff, 1e-12) ** 0.5)
+    noisy = nbeta**2 * probes.noise / batch if batch else 0.0
+    return float(4 * LIMITS.bias / max(stiff, noisy, 1e-12))
+
+
+def _notes(found: Plan, potential: Potential, probes: Probes, batch: int | None) -> tuple[str, ...]:
+    sampler = found.sampler
+    loss = "closed-form loss" if potential.exact else f"{potential.rows} rows"
+    thinned = f" every {found.every} steps" if found.every > 1 else ""
+    first = (
+        f"{sampler.name} on the {loss}: {found.chains} chains x "
+        f"({found.warmup} warm-up + {found.draws} draws{thinned}), n*beta={found.nbeta:.4g}, gamma={found.gamma:.3g}, "
+        f"largest curvature {probes.curvature:.3g}, step {sampler.step_size:.2g}"
+    )
+    if type(sampler).metropolis:
+        return (first,)
+    left, right = predicted(found, probes.curvature, probes.noise, batch)
+    return (
+        first,
+        f"predicted inflation of the stiffest direction: discretisation x{left:.3f}, minibatch noise x{right:.3f}",
+    )

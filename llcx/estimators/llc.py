@@ -1,0 +1,178 @@
+"""The local learning coefficient as a posterior mean, its interval and its verdict.
+
+    lambda_hat = E[n*beta K]                  (Lau et al. 2023, arXiv:2308.12108)
+    llc_fluct  = Var(n*beta K)                (a second estimator: dE/dlog(n*beta) = E - Var, both tend to lambda)
+
+The interval is [mu - q s', mu + q s' + 1/log(n*beta)] with q the 97.5 % quantile of Student's t on C - 1 degrees of
+freedom, s' = sqrt(s^2 + (0.01 mu)^2), s the larger of the chains' and the autocorrelation's standard error times
+sqrt(R-hat): the 1 % stands for the bias of finite temperature, the one-sided term for a multiplicity of 2. No
+multiplicity is ever added to the estimate itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import nan
+from typing import Any
+
+from torch import Tensor
+
+from llcx.diagnostics import checks, ess, one_sided, rhat, standard_error
+from llcx.registry import ESTIMATORS
+from llcx.types import Draws, Plan, Potential, Trace
+
+CHECKS = ("off", "quick", "full")
+
+
+@dataclass(frozen=True)
+class LLC:
+    """Settings of a measurement; null means: calibrated."""
+
+    nbeta: Any = None  # n*beta: a number, or {mode: n_over_log_n, beta0: 1.0}
+    gamma: float | None = None  # strength of the localiser, gamma/2 |w - w*|^2
+    target: str | None = None  # data | self
+    chains: int | None = None
+    draws: int | None = None  # kept draws a chain
+    warmup: int | None = None  # kernel steps that are dropped
+    every: int | None = None  # kernel steps between kept draws
+    where: list[str] | None = None  # parameter-name globs: only these are sampled
+    where_each: list[str] | None = None
+    measure_on: str | None = None
+    check: str = "quick"  # off | quick | full
+    budget: Any = None  # seconds of sampling, or "30s", "5m"
+    target_se: float | None = None
+    polish: bool = False
+    mode: str = "basin"  # basin: gamma ~ 1; local: gamma and n*beta raised together
+    name: str = "llc"
+
+    def __post_init__(self) -> None:
+        for key in ("chains", "draws", "every"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ValueError(f"estimator.{key} must be >= 1, got {value}; null leaves it to calibration")
+        if self.warmup is not None and self.warmup < 0:
+            raise ValueError(f"estimator.warmup must be >= 0, got {self.warmup}")
+        if self.gamma is not None and not self.gamma >= 0:
+            raise ValueError(f"estimator.gamma must be >= 0, got {self.gamma}")
+        check_nbeta(self.nbeta)
+        _one_of("target", self.target, (None, "data", "self"))
+        _one_of("check", self.check, CHECKS)
+        _one_of("mode", self.mode, ("basin", "local"))
+        seconds(self.budget)
+        for key in ("where_each", "measure_on", "target_se"):
+            if getattr(self, key) is not None:
+                raise ValueError(f"estimator.{key} is not available in this version; leave it null")
+        if self.polish:
+            raise ValueError("estimator.polish=true is not available in this version; leave it false")
+        if self.check == "full":
+            raise ValueError("estimator.check=full is not available in this version; use quick or off")
+
+
+def _one_of(key: str, value: Any, known: tuple[Any, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"estimator.{key} must be one of {', '.join(map(str, known))}, got {value!r}")
+
+
+def check_nbeta(nbeta: Any) -> None:
+    """Raise ValueError unless `nbeta` is null, a positive number or {mode: n_over_log_n, beta0: number}."""
+    if isinstance(nbeta, Mapping):
+        if nbeta.get("mode") != "n_over_log_n" or set(nbeta) - {"mode", "beta0"} or not nbeta.get("beta0", 1.0) > 0:
+            raise ValueError(f"estimator.nbeta must be {{mode: n_over_log_n, beta0: > 0}}, got {dict(nbeta)}")
+    elif nbeta is not None and (isinstance(nbeta, bool | str) or not 0 < nbeta < float("inf")):
+        raise ValueError(f"estimator.nbeta must be a number > 0, null or {{mode: n_over_log_n}}, got {nbeta!r}")
+
+
+def seconds(budget: Any) -> float | None:
+    """`30`, `"30s"`, `"5m"`, `"1h"` -> seconds; None stays None."""
+    if budget is None:
+        return None
+    text = str(budget)
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
+    try:
+        found = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        found = nan
+    if not 0 < found < float("inf"):
+        raise ValueError(f"estimator.budget must be seconds > 0 such as 30, 30s or 5m, got {budget!r}")
+    return found
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, its interval, and whether it can be believed."""
+
+    llc: float  # posterior mean of n*beta*K
+    llc_sd: float  # standard deviation over draws
+    se: float  # standard error of `llc`
+    low: float  # 95 % interval
+    high: float
+    llc_fluct: float  # Var(n*beta*K)
+    nbeta: float
+    gamma: float
+    target: str
+    step_size: float
+    rhat: float
+    ess: float
+    accept: float  # nan for kernels without Metropolis step
+    gradients: int  # evaluations a chain: calibration, warm-up, draws and checks
+    gradients_main: int  # warm-up and draws alone
+    examples: int
+    seconds: float  # of sampling
+    chains: int
+    warmup: int
+    flags: tuple[str, ...]
+    draws: Trace  # n*beta*K [C, T]
+    stopped_by: str = "draws"
+    observed: Mapping[str, Tensor] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        return not self.flags
+
+    def __str__(self) -> str:
+        digits = max(0, 2 - len(str(int(abs(self.llc)))) + 1)
+        number, low, high = (f"{x:.{digits}f}" for x in (self.llc, self.low, self.high))
+        verdict = "healthy" if self.healthy else "flags: " + ", ".join(self.flags)
+        how = f"target={self.target}, nbeta={self.nbeta:.0f}, gamma={self.gamma:.3g}"
+        return f"lambda {number} [{low}, {high}] (95 %, {how}) {verdict}"
+
+
+@ESTIMATORS.register("llc", LLC)
+def estimate(
+    draws: Draws, plan: Plan, potential: Potential, *, flags: tuple[str, ...], extra_gradients: int
+) -> Estimate:
+    """Draws -> Estimate. `flags` are those of checks outside this run; `extra_gradients`: they and calibration."""
+    from scipy.stats import t as student  # slow to import, and needed here alone
+
+    trace = draws.energy
+    mu, se = float(trace.mean()), standard_error(trace)
+    half = float(student.ppf(0.975, max(1, trace.shape[0] - 1))) * (se**2 + (0.01 * mu) ** 2) ** 0.5
+    raised = checks(
+        draws, exact=potential.exact, parameters=len(potential.at), metropolis=type(plan.sampler).metropolis
+    )
+    return Estimate(
+        llc=mu,
+        llc_sd=float(trace.std()),
+        se=se,
+        low=mu - half,
+        high=mu + half + one_sided(plan.nbeta),
+        llc_fluct=float(trace.var()),
+        nbeta=plan.nbeta,
+        gamma=plan.gamma,
+        target=potential.target,
+        step_size=draws.step_size,
+        rhat=rhat(trace),
+        ess=ess(trace),
+        accept=nan if draws.accept is None else float(draws.accept.mean()),
+        gradients=draws.gradients + extra_gradients,
+        gradients_main=draws.gradients,
+        examples=draws.examples,
+        seconds=draws.seconds,
+        chains=trace.shape[0],
+        warmup=plan.warmup,
+        flags=(*flags, *(flag for flag in raised if flag not in flags)),
+        draws=trace,
+        stopped_by=draws.stopped_by,
+        observed=draws.observed,
+        notes=plan.notes,
+    )

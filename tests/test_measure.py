@@ -1,0 +1,175 @@
+"""The known-answer ladder, through everything between a potential and an estimate."""
+
+from dataclasses import dataclass
+from math import exp
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate
+
+from llcx import calibrate, gradients, measure
+from llcx.calibrate import Auto
+from llcx.estimators.llc import LLC, Estimate
+from llcx.likelihoods import Gaussian
+from llcx.samplers import HMC, SGLD
+from llcx.types import Data, Point, Potential, StatModel
+from tests.problems import noisy_line, powers, quadratic
+from tests.stats import assert_matches
+
+
+@dataclass(frozen=True)
+class Hardware:
+    device: str = "cpu"
+    dtype: str = "auto"
+    backend: str = "auto"
+    memory: float | None = None
+
+
+def auto(potential: Potential, seed: int = 0, **wishes: object) -> Estimate:
+    return measure.of_potential(potential, Auto(), LLC(**wishes), seed)[0]  # type: ignore[arg-type]
+
+
+def line(sampler: object = None, **wishes: object) -> measure.Measurement:
+    model, data = noisy_line()
+    point = Point("line", {}, StatModel(model, Gaussian(0.5), Gaussian(0.5).kl), Data(data, 400))
+    return measure.measure(point, sampler or Auto(), LLC(**wishes), Hardware(), seed=0)  # type: ignore[arg-type]
+
+
+def test_a_thousand_dimensions_of_two_curvatures_give_five_hundred() -> None:
+    found = auto(quadratic(torch.tensor([1.0] * 500 + [10.0] * 500, dtype=torch.float64)), gamma=0.0)
+    assert_matches(found.draws, 500.0)
+    assert found.llc == pytest.approx(500, rel=0.01)
+    assert found.healthy
+
+
+def test_the_localiser_shrinks_a_quadratic_by_the_exact_factor() -> None:
+    found = auto(quadratic(torch.ones(200, dtype=torch.float64)), gamma=5e3)
+    assert_matches(found.draws, 100 * 1e4 / (1e4 + 5e3))
+
+
+@pytest.mark.parametrize(("exponents", "lam"), [((2, 2), 1.0), ((4, 2), 0.75), ((4, 4, 6), 2 / 3)])
+def test_powers_obey_equipartition(exponents: tuple[int, ...], lam: float) -> None:
+    found = auto(powers(*exponents), gamma=0.0, chains=64, draws=300, check="off")
+    assert_matches(found.draws, lam, rel_se=0.025)
+
+
+def test_a_monomial_agrees_with_quadrature_at_its_own_temperature_and_not_with_lambda() -> None:
+    nbeta, gamma = 100.0, 1.0
+
+    def moment(power: int) -> float:
+        def density(y: float, x: float) -> float:
+            energy = nbeta * x**2 * y**2
+            return energy**power * exp(-energy - gamma * (x**2 + y**2) / 2)
+
+        return float(integrate.dblquad(density, 0, 6, 0, 6, epsabs=1e-8)[0])
+
+    truth = moment(1) / moment(0)
+    square = gradients.of_function(lambda w: (w[:, 0] * w[:, 1]).square(), torch.zeros(2, dtype=torch.float64), n=100)
+    found = auto(square, nbeta=nbeta, gamma=gamma, chains=128, draws=400, warmup=100, check="off")
+    assert_matches(found.draws, truth, rel_se=0.02)
+    with pytest.raises(AssertionError, match="excludes"):
+        assert_matches(found.draws, 0.5, rel_se=0.02)  # lambda itself: the multiplicity is 2
+
+
+def test_the_loss_doubled_at_half_the_temperature_is_the_same_estimate() -> None:
+    h = torch.linspace(1, 5, 20, dtype=torch.float64)
+    assert auto(quadratic(h), nbeta=1e4).llc == pytest.approx(auto(quadratic(2 * h), nbeta=5e3).llc, rel=1e-6)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_another_number() -> None:
+    h = torch.ones(20, dtype=torch.float64)
+    first, again, other = auto(quadratic(h)), auto(quadratic(h)), auto(quadratic(h), seed=1)
+    assert torch.equal(first.draws, again.draws)
+    assert first.llc != other.llc
+
+
+def test_a_regression_at_its_minimum_has_half_its_parameters() -> None:
+    found = line(gamma=0.0, chains=64)
+    assert_matches(found.estimate.draws, 2.0, rel_se=0.02)
+    assert found.estimate.healthy
+    assert found.loss_at == pytest.approx(0.5, rel=0.2)
+    assert (found.parameters, found.n, found.dtype, found.where) == (4, 400, "float64", "all")
+
+
+def test_the_self_target_agrees_with_the_data_target_on_a_linear_model() -> None:
+    assert_matches(line(gamma=0.0, target="self", chains=64, check="off").estimate.draws, 2.0, rel_se=0.02)
+
+
+def test_a_restricted_llc_counts_the_chosen_parameters() -> None:
+    first = torch.nn.Linear(4, 3, bias=False)
+    torch.nn.init.orthogonal_(first.weight)
+    net = torch.nn.Sequential(first, torch.nn.Linear(3, 1, bias=False))
+    data = (noisy_line()[1][0],)
+    with torch.no_grad():
+        point = Point("net", {}, StatModel(net, Gaussian(0.5), Gaussian(0.5).kl), Data((*data, net(data[0])), 400))
+    found = measure.measure(point, Auto(), LLC(gamma=0.0, where=["1.*"], chains=64, check="off"), Hardware(), seed=0)
+    assert found.parameters == 3
+    assert found.where == "1.*"
+    assert_matches(found.estimate.draws, 1.5, rel_se=0.04)
+
+
+def test_sgld_on_minibatches_agrees_within_its_own_interval() -> None:
+    found = line(SGLD(batch_size=50), gamma=1.0, warmup=1500, draws=200)
+    assert found.estimate.low < 2.0 < found.estimate.high
+    assert found.dtype == "float32"
+    assert "second_sampler_disagrees" not in found.estimate.flags
+
+
+def test_sgld_with_a_reckless_step_is_flagged() -> None:
+    stable = line(SGLD(batch_size=50), gamma=1.0, warmup=10, draws=8, check="off").plan.sampler.step_size
+    found = line(SGLD(batch_size=50, step_size=30 * stable), gamma=1.0, warmup=500, draws=200).estimate
+    assert {"discretisation", "second_sampler_disagrees"} <= set(found.flags)
+
+
+def test_sgld_that_has_not_arrived_is_flagged() -> None:
+    h = torch.cat([torch.ones(50), 1e-3 * torch.ones(50)]).double()
+    found = measure.of_potential(quadratic(h), SGLD(), LLC(warmup=50, draws=50, every=1, gamma=0.0), 0)[0]
+    assert found.llc < 45
+    assert "second_sampler_disagrees" in found.flags
+
+
+def test_a_point_beside_the_minimum_is_flagged() -> None:
+    model, data = noisy_line()
+    model.weight.data += 0.1
+    point = Point("off", {}, StatModel(model, Gaussian(0.5)), Data(data, 400))
+    found = measure.measure(point, Auto(), LLC(gamma=1.0), Hardware(), seed=0).estimate
+    assert "not_a_minimum" in found.flags
+    assert found.llc < 1.0
+
+
+def test_a_step_that_diverges_raises_and_names_the_cure() -> None:
+    with pytest.raises(FloatingPointError, match=r"chain \d+ has .*lower sampler\.step_size"):
+        measure.of_potential(
+            quadratic(torch.ones(5, dtype=torch.float64)), SGLD(step_size=1.0), LLC(warmup=500, draws=10), 0
+        )
+
+
+def test_gradients_count_calibration_and_checks_beside_the_run_itself() -> None:
+    h = torch.ones(6, dtype=torch.float64)
+    checked = measure.of_potential(quadratic(h), HMC(), LLC(), 0)
+    bare = measure.of_potential(quadratic(h), HMC(), LLC(check="off"), 0)
+    assert torch.equal(checked[0].draws, bare[0].draws)
+    assert checked[0].gradients_main == bare[0].gradients_main < bare[0].gradients < checked[0].gradients
+    assert checked[0].gradients - bare[0].gradients <= 0.27 * checked[0].gradients_main
+
+
+def test_the_second_estimator_agrees_on_a_regular_model() -> None:
+    found = auto(quadratic(torch.ones(100, dtype=torch.float64)), gamma=0.0)
+    assert found.llc_fluct == pytest.approx(50, rel=0.2)
+
+
+def test_the_interval_holds_a_known_answer_about_as_often_as_it_says() -> None:
+    h = torch.ones(30, dtype=torch.float64)
+    hits = [
+        est.low < 15 < est.high
+        for est in (auto(quadratic(h), seed=s, gamma=0.0, check="off", draws=40, warmup=30) for s in range(12))
+    ]
+    assert np.mean(hits) >= 0.85
+
+
+def test_auto_resolves_to_a_kernel_before_it_is_built() -> None:
+    _, plan, _ = measure.of_potential(quadratic(torch.ones(3, dtype=torch.float64)), Auto(), LLC(draws=8), 0)
+    assert plan.sampler.name == "hmc"
+    assert plan.notes
+    assert isinstance(calibrate.choose, object)
