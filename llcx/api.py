@@ -1,6 +1,7 @@
 """llcx as a library: the LLC of any module, or of any differentiable potential, in one call."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,8 +99,8 @@ def estimate(
     stat = StatModel(model, _summed(loss, n), getattr(loss, "kl", None), forward=forward)
     point = Point("model", {}, stat, Data(rows, count if n is None else n))
     hardware = _Hardware(str(device or next(model.parameters()).device), dtype)
-    report = _bar() if progress else None
-    return measure.measure(point, _record(sampler), wishes, hardware, seed, report, observe).estimate
+    with _bars() if progress else nullcontext() as report:
+        return measure.measure(point, _record(sampler), wishes, hardware, seed, report, observe).estimate
 
 
 def estimate_potential(
@@ -196,7 +197,7 @@ def _summed(loss: Callable[[Any, Batch], Tensor], n: int | None) -> Callable[[An
     return per_row
 
 
-def _bar() -> Any:
-    from llcx.terminal import Bars
+def _bars() -> Any:
+    from llcx.terminal import Terminal  # rich, which the library needs for this alone
 
-    return Bars()
+    return Terminal()

@@ -18,7 +18,7 @@ class Thresholds:
 
     rhat: float = 1.1
     fluctuation: tuple[float, float] = (0.8, 1.2)  # Var(n*beta*K) / mean where the loss is exact
-    accept: tuple[float, float] = (0.6, 0.95)
+    accept: tuple[float, float] = (0.6, 0.98)
     drift: float = 3.0  # standard errors between the halves of a run
     leaving: float = 2.0  # growth of |w - w*|^2 from the first half to the second
     decrement: float = 0.05  # n*beta * Newton decrement, relative to the estimate

@@ -171,7 +171,9 @@ def _checks(potential: Potential, plan: Plan, probes: Probes, draws: Draws, seed
         return _Checked(tuple(flags), tuple(notes), spent)  # no time for a second run; the estimator raises `budget`
     if not type(plan.sampler).metropolis:
         other = _second(potential, plan, probes, seed)
-        if other is not None and disagree(draws.energy, other.energy):
+        if other is None:
+            flags.append("unchecked")
+        elif disagree(draws.energy, other.energy):
             flags.append("second_sampler_disagrees")
     elif potential.exact:
         other = _cooler(potential, plan, draws, seed)

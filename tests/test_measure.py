@@ -173,3 +173,9 @@ def test_auto_resolves_to_a_kernel_before_it_is_built() -> None:
     assert plan.sampler.name == "hmc"
     assert plan.notes
     assert isinstance(calibrate.choose, object)
+
+
+def test_sgld_whose_second_opinion_is_too_dear_is_flagged_as_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibrate, "AFFORDABLE", 1.0)
+    found = line(Auto(), warmup=20, draws=8, every=1)
+    assert found.plan.sampler.name == "sgld" and "unchecked" in found.estimate.flags

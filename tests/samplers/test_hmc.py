@@ -51,7 +51,7 @@ def test_the_step_adapts_to_the_acceptance_asked_for_and_then_stands_still() -> 
         accepts.append(float(state.accept.mean()))
         steps.append(state.step_size)
     assert len(set(steps[59:])) == 1 < len(set(steps[:59]))
-    assert 0.7 < sum(accepts[60:]) / 140 < 0.9
+    assert 0.84 < sum(accepts[60:]) / 140 < 0.96
 
 
 def test_a_trajectory_that_overflows_is_rejected_not_returned() -> None:
