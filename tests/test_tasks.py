@@ -1,0 +1,100 @@
+"""What every task must do, from the registry: none is skipped."""
+
+import csv
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+
+import llcx
+from llcx import artifacts, config, gradients, rng
+from llcx.main import main
+from llcx.registry import TASKS
+
+TASK_NAMES = TASKS.names()
+FILES = (
+    "config.yaml",
+    ".hydra/overrides.yaml",
+    "target_info.json",
+    "run_info.json",
+    "status.json",
+    "metrics_summary.csv",
+    "summary.txt",
+    "report.html",
+    "llc_traces.png",
+    "llc_comparison.png",
+    "llc_qq.png",
+)
+
+
+def test_there_are_tasks() -> None:
+    assert "dln" in TASK_NAMES
+
+
+@pytest.fixture(scope="module", params=[(task, kernel) for task in TASK_NAMES for kernel in ("auto", "sgld")])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of `+experiment=<task>_tiny` with a sampler."""
+    task, kernel = request.param
+    path = tmp_path_factory.mktemp(f"{task}_{kernel}") / "run"
+    assert main([f"+experiment={task}_tiny", f"sampler={kernel}", f"hydra.run.dir={path}"]) == 0
+    return path
+
+
+def test_a_tiny_run_leaves_every_file(folder: Path) -> None:
+    assert [name for name in FILES if not (folder / name).stat().st_size] == []
+    assert json.loads((folder / "status.json").read_text())["state"] == "completed"
+    assert json.loads((folder / "run_info.json").read_text())["schema"] == 1
+
+
+def test_every_point_has_a_number_in_its_interval_and_its_draws(folder: Path) -> None:
+    read = artifacts.load(folder)
+    assert read.rows
+    for row in read.rows:
+        llc, low, high = (float(row[key]) for key in ("llc", "low", "high"))
+        assert low < llc < high
+        assert (row["healthy"] == "True") == (row["flags"] == "")
+        draws = read.draws(row)["energy"]
+        assert draws.shape == (int(row["chains"]), int(row["draws"]))
+        assert float(draws.mean()) == pytest.approx(llc, rel=1e-12)
+
+
+def test_columns_are_those_that_were_promised_in_their_order(folder: Path) -> None:
+    with (folder / "metrics_summary.csv").open() as file:
+        header = next(csv.reader(file))
+    fixed = """task point sampler where target seed llc llc_sd se low high llc_fluct known_llc known_mult known_global
+        known_local known_at known_from rel_error rel_error_at nbeta gamma step_size n parameters loss_at chains warmup
+        draws ess rhat accept wnv gradients gradients_main examples seconds dtype backend stopped_by healthy flags"""
+    assert [name for name in header if not name.startswith(("at.", "known."))] == fixed.split()
+
+
+def test_the_library_reads_the_folder(folder: Path) -> None:
+    frame = llcx.load(str(folder)).frame()
+    assert frame["llc"].dtype == float
+    assert set(frame["healthy"]) <= {True, False}
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_points_are_known_from_the_configuration_and_alike_each_time(name: str) -> None:
+    specs = [tuple(TASKS.builder(name)(TASKS.schema(name)(), rng.streams(0)).points()) for _ in range(2)]
+    assert specs[0] == specs[1]
+    assert specs[0]
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_a_point_is_a_model_at_a_minimum_with_a_possible_answer(name: str) -> None:
+    task = TASKS.builder(name)(TASKS.schema(name)(), rng.streams(0))
+    spec = next(spec for spec in task.points() if spec.training is None)
+    point = task.point(spec, None)
+    potential = gradients.of_model(point.model, point.data, dtype=torch.float64)[0]
+    k, grad = potential.full(potential.at.unsqueeze(0))
+    assert abs(float(k)) < 1e-12
+    assert float(grad.abs().max()) < 1e-8
+    assert point.known.lam is not None
+    assert 0 <= Fraction(point.known.lam) <= Fraction(len(potential.at), 2)
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_a_schema_has_a_default_for_every_key(name: str) -> None:
+    assert config.thaw(TASKS.schema(name)) is not None
