@@ -1,0 +1,222 @@
+"""Generic training: first-order methods and L-BFGS on a module's loss, resumable at every event, bit for bit.
+
+Minibatches and noise (dropout, a random loss) are functions of (seed, step): each epoch is a permutation from its own
+stream, and each step seeds torch's global generator and restores it. So no generator needs to be saved: a state holds
+the module's and the optimiser's tensors, and the step.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from math import cos, isfinite, pi
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from llcx import rng
+from llcx.types import Data, Event, Rows, State, StatModel, Streams, Training
+
+OPTIMIZERS = ("adam", "sgd", "lbfgs")
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How w* is found."""
+
+    optimizer: str = "adam"  # adam | sgd | lbfgs
+    learning_rate: float = 0.01  # of the first step; lbfgs: of its line search, 1 is natural
+    steps: int = 2000
+    batch_size: int | None = None  # rows a step; null: all of them, or the exact loss where there is one
+    momentum: float = 0.9  # sgd alone
+    schedule: str = "constant"  # constant | cosine: the learning rate falls to 0
+    every: int = 100  # steps between entries of metrics.csv, at which a killed training goes on
+    checkpoints: list[int] = field(default_factory=list)  # steps whose weights are points too; 0: before training
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"task.fit.optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"task.fit.schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"task.fit.learning_rate must be > 0, got {self.learning_rate}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"task.fit.momentum must be in [0, 1), got {self.momentum}")
+        for key in ("steps", "every", "batch_size"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise ValueError(f"task.fit.{key} must be >= 1, got {getattr(self, key)}")
+        if self.optimizer == "lbfgs" and self.batch_size is not None:
+            raise ValueError(
+                f"task.fit.batch_size must be null with lbfgs, got {self.batch_size}; it needs the whole loss"
+            )
+        outside = [step for step in self.checkpoints if not 0 <= step < self.steps]
+        if outside:
+            raise ValueError(
+                f"task.fit.checkpoints must be steps in 0..{self.steps - 1}, got {outside[0]}; "
+                "the weights after the last step are always kept"
+            )
+
+    def roles(self) -> tuple[str, ...]:
+        """Names of the snapshots, in time."""
+        return (*map(role, sorted(set(self.checkpoints))), "final")
+
+
+class Objective(NamedTuple):
+    """What is minimised: nats an example, as a scalar."""
+
+    loss: Callable[[nn.Module, Tensor | None], Tensor]  # (module, row numbers [B], None: all) -> mean over them
+    rows: int  # how many there are; 0: the loss is exact and has none
+
+
+def role(step: int) -> str:
+    """The snapshot after `step` steps."""
+    return "init" if step == 0 else f"step={step}"
+
+
+def empirical(model: StatModel, data: Data) -> Objective:
+    """The mean negative log likelihood over rows of `data`."""
+    train = data.train
+    count = train.total if isinstance(train, Rows) else len(torch.utils._pytree.tree_leaves(train)[0])
+
+    def loss(module: nn.Module, rows: Tensor | None) -> Tensor:
+        if isinstance(train, Rows):
+            batch = train.take(torch.arange(count) if rows is None else rows)
+        else:
+            batch = train if rows is None else tree_map(lambda leaf: leaf.index_select(0, rows), train)
+        output = module(batch[0]) if model.forward is None else model.forward(module, batch)
+        return model.nll(output, batch).mean()
+
+    return Objective(loss, count)
+
+
+def training(
+    name: str, module: Callable[[], nn.Module], objective: Callable[[], Objective], cfg: Fit, streams: Streams
+) -> Training:
+    """The training of `module()`, its initial weights included, on `objective()`; both are built when it starts.
+
+    Its snapshots are `cfg.roles()`. Raises FloatingPointError where the loss is no longer finite.
+    """
+
+    def start() -> State:
+        fresh = module()
+        return _save(fresh, _optimizer(fresh, cfg), 0)
+
+    def steps(state: State) -> Iterator[Event]:
+        fitted, aim, step = module(), objective(), int(state["step"])
+        optimizer = _optimizer(fitted, cfg)
+        _load(state, fitted, optimizer)
+        batches = _Batches(aim.rows, cfg.batch_size, streams)
+        if step == 0 and 0 in cfg.checkpoints:
+            yield Event(state, 0, {}, {"init": weights(fitted)})
+        while step < cfg.steps:
+            with rng.seeded(streams.generator(f"fit/step/{step}")):
+                value = _step(partial(aim.loss, fitted, batches(step)), optimizer, _rate(cfg, step))
+            step += 1
+            if not isfinite(value):
+                raise FloatingPointError(f"training {name}: loss {value} at step {step}; lower task.fit.learning_rate")
+            kept = {r: weights(fitted) for r in _roles_at(step, cfg)}
+            if kept or step % cfg.every == 0:
+                told = {"loss": value, "gradient": _norm(fitted), "learning_rate": _rate(cfg, step - 1)}
+                yield Event(_save(fitted, optimizer, step), step, told, kept)
+
+    return Training(name, cfg.steps, start, steps)
+
+
+def weights(module: nn.Module) -> State:
+    """A copy of a module's parameters and buffers, by name."""
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+
+def _roles_at(step: int, cfg: Fit) -> list[str]:
+    return [role(step)] * (step in cfg.checkpoints) + ["final"] * (step == cfg.steps)
+
+
+def _rate(cfg: Fit, step: int) -> float:
+    return cfg.learning_rate * (1.0 if cfg.schedule == "constant" else 0.5 * (1 + cos(pi * step / cfg.steps)))
+
+
+def _norm(module: nn.Module) -> float:
+    """Norm of the last step's gradient."""
+    return float(torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm())
+
+
+def _optimizer(module: nn.Module, cfg: Fit) -> torch.optim.Optimizer:
+    trainable = [p for p in module.parameters() if p.requires_grad]
+    if cfg.optimizer == "adam":
+        return torch.optim.Adam(trainable, lr=cfg.learning_rate)
+    if cfg.optimizer == "sgd":
+        return torch.optim.SGD(trainable, lr=cfg.learning_rate, momentum=cfg.momentum)
+    return torch.optim.LBFGS(  # a step is one iteration with its line search, of at most 25 evaluations
+        trainable,
+        lr=cfg.learning_rate,
+        max_iter=1,
+        max_eval=26,
+        tolerance_change=0,
+        tolerance_grad=0,
+        line_search_fn="strong_wolfe",
+    )
+
+
+def _step(loss: Callable[[], Tensor], optimizer: torch.optim.Optimizer, rate: float) -> float:
+    """One step; the loss before it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return float(value.detach())
+
+    return float(optimizer.step(closure))
+
+
+class _Batches:
+    """Row numbers of a step: epoch after epoch, each a permutation of all rows from its own stream."""
+
+    def __init__(self, rows: int, batch_size: int | None, streams: Streams) -> None:
+        self.rows, self.size, self.streams = rows, batch_size, streams
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def __call__(self, step: int) -> Tensor | None:
+        if self.size is None or self.rows == 0:
+            return None
+        per_epoch = max(1, self.rows // self.size)
+        epoch, place = divmod(step, per_epoch)
+        if epoch != self._epoch:
+            generator = self.streams.generator(f"fit/{epoch}")
+            self._epoch, self._order = epoch, torch.randperm(self.rows, generator=generator)
+        return self._order[place * self.size : (place + 1) * self.size]
+
+
+def _save(module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> State:
+    """Everything that the next step depends on, flat; lists become numbered entries."""
+    state: State = {"step": step}
+    state |= {f"module.{name}": tensor for name, tensor in weights(module).items()}
+    for index, slots in optimizer.state_dict()["state"].items():
+        for slot, value in slots.items():
+            many = isinstance(value, list)
+            for place, part in enumerate(value if many else [value]):
+                if part is not None and slot != "al":  # scratch space of L-BFGS, written before it is read
+                    copied = part.clone() if isinstance(part, Tensor) else part
+                    state[f"optimizer.{index}.{slot}" + f".{place}" * many] = copied
+    return state
+
+
+def _load(state: State, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put `_save`'s state back."""
+    cut = len("module.")
+    module.load_state_dict({name[cut:]: value for name, value in state.items() if name.startswith("module.")})
+    slots: dict[int, dict[str, Any]] = {}
+    for name, value in state.items():
+        kind, *path = name.split(".")
+        if kind == "optimizer":
+            own = slots.setdefault(int(path[0]), {})
+            value = value.clone() if isinstance(value, Tensor) else value
+            if len(path) == 2:
+                own[path[1]] = value
+            else:
+                own.setdefault(path[1], []).append(value)
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,142 @@
+"""What every simple task shares: the axes of a study, its trainings and its points.
+
+A task gives functions of (configuration, streams), as a Recipe; the rest is supplied. The configuration is a frozen
+record with `seeds`, a record `grid` of lists, and, for trained models, `fit` (llcx.fit.Fit).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass, replace
+from itertools import product
+from typing import Any, NamedTuple, cast
+
+from torch import nn
+
+from llcx import rng
+from llcx.fit import Objective, empirical, training
+from llcx.types import Data, Known, Point, Spec, State, StatModel, Streams, Tables, Training
+
+Coords = Mapping[str, float | int | str]
+
+
+class Arm(NamedTuple):
+    """One problem of a study: the configuration with its own values in place, and its own streams."""
+
+    name: str
+    coords: Coords
+    cfg: Any
+    streams: Streams
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A task as functions of (cfg, streams); `model` and `data` are all that a simple one needs."""
+
+    model: Callable[[Any, Streams], StatModel]  # its module at the initial weights, or at w* where nothing is trained
+    data: Callable[[Any, Streams], Data]
+    axes: Mapping[str, str] = field(default_factory=dict)  # key of cfg.grid -> dotted field of cfg that it sets
+    replicas: Callable[[Any, Streams], Iterator[Arm]] | None = None  # several problems of one configuration
+    coords: Callable[[Any, Streams], Coords] | None = None  # integers and names, cheap
+    trained: Callable[[Any], bool] = lambda cfg: hasattr(cfg, "fit")
+    objective: Callable[[Any, Streams], Objective] | None = None  # None: the mean nll over the data
+    finish: Callable[[Any, Streams, StatModel, Data], StatModel] | None = None  # adds what depends on w*: closed forms
+    known: Callable[[Any, Streams, nn.Module], Known] | None = None
+    analyse: Callable[[list[dict[str, Any]]], Tables] | None = None
+
+
+class GenericTask:
+    """Seeds x replicas x grid, a training for each arm that needs one, a point for each of its snapshots.
+
+    Streams depend on (seed, role), never on an axis's value, so that arms are paired by their seed. Raises ValueError,
+    before anything is built, where a combination of axes is not a valid configuration.
+    """
+
+    def __init__(self, cfg: Any, streams: Streams, recipe: Recipe) -> None:
+        self.name, self.cfg, self.streams, self.recipe = str(cfg.name), cfg, streams, recipe
+        self.arms = {arm.name: arm for arm in self._arms()}
+        self._arm_of = {spec.name: arm for arm in self.arms.values() for spec in self._specs(arm)}
+
+    def trainings(self) -> tuple[Training, ...]:
+        return tuple(self._training(arm) for arm in self.arms.values() if self.recipe.trained(arm.cfg))
+
+    def points(self) -> tuple[Spec, ...]:
+        return tuple(spec for arm in self.arms.values() for spec in self._specs(arm))
+
+    def point(self, spec: Spec, snapshot: State | None) -> Point:
+        """Raises ValueError where a trained point comes without its snapshot."""
+        cfg, streams = self._arm_of[spec.name][2:]
+        model, data = self.recipe.model(cfg, streams), self.recipe.data(cfg, streams)
+        if spec.training is not None:
+            if snapshot is None:
+                raise ValueError(
+                    f"point {spec.name} needs the snapshot {spec.role} of training {spec.training}, got none"
+                )
+            model.module.load_state_dict(snapshot)
+        if self.recipe.finish is not None:
+            model = self.recipe.finish(cfg, streams, model, data)
+        known = Known() if self.recipe.known is None else self.recipe.known(cfg, streams, model.module)
+        return Point(spec.name, spec.coords, model, data, known, "self" if "step" in spec.coords else "data")
+
+    def analyse(self, rows: list[dict[str, Any]]) -> Tables:
+        return Tables() if self.recipe.analyse is None else self.recipe.analyse(rows)
+
+    def _training(self, arm: Arm) -> Training:
+        model, objective = self.recipe.model, self.recipe.objective
+        cfg, streams = arm.cfg, arm.streams
+
+        def aim() -> Objective:
+            if objective is not None:
+                return objective(cfg, streams)
+            return empirical(model(cfg, streams), self.recipe.data(cfg, streams))
+
+        return training(arm.name, lambda: model(cfg, streams).module, aim, cfg.fit, streams)
+
+    def _specs(self, arm: Arm) -> Iterator[Spec]:
+        """One point an arm; with checkpoints, one each."""
+        if not self.recipe.trained(arm.cfg):
+            yield Spec(arm.name, arm.coords)
+            return
+        fit = arm.cfg.fit
+        for role, step in zip(fit.roles(), (*sorted(set(fit.checkpoints)), fit.steps), strict=True):
+            if fit.checkpoints:
+                yield Spec(f"{arm.name},{role}", {**arm.coords, "step": step}, arm.name, role)
+            else:
+                yield Spec(arm.name, arm.coords, arm.name, role)
+
+    def _arms(self) -> Iterator[Arm]:
+        for seed in range(self.cfg.seeds):
+            for replica in self._replicas(seed):
+                for values in product(*self._grid().values()):
+                    yield self._arm(replica, dict(zip(self._grid(), values, strict=True)))
+
+    def _grid(self) -> dict[str, list[Any]]:
+        """The axes that have values, each of them different."""
+        found = {key: list(getattr(self.cfg.grid, key)) for key in self.recipe.axes if getattr(self.cfg.grid, key)}
+        for key, values in found.items():
+            if len(set(values)) < len(values):
+                raise ValueError(f"task.grid.{key} must hold different values, got {values}")
+        return found
+
+    def _replicas(self, seed: int) -> Iterator[Arm]:
+        """Seed k of a study is the study of seed + k."""
+        streams = self.streams if seed == 0 else cast(Streams, rng.streams(self.streams.seed + seed))
+        if self.recipe.replicas is not None:
+            return self.recipe.replicas(self.cfg, streams)
+        return iter([Arm(self.name, {}, self.cfg, streams)])
+
+    def _arm(self, replica: Arm, values: dict[str, Any]) -> Arm:
+        cfg = replica.cfg
+        for key, value in values.items():
+            cfg = with_value(cfg, self.recipe.axes[key], value)
+        own = {} if self.recipe.coords is None else self.recipe.coords(cfg, replica.streams)
+        named = dict(values) | ({"seed": replica.streams.seed} if self.cfg.seeds > 1 else {})
+        name = ",".join([replica.name, *(f"{key}={value}" for key, value in named.items())])
+        return Arm(name, {**replica.coords, **own, **named}, cfg, replica.streams)
+
+
+def with_value(record: Any, path: str, value: Any) -> Any:
+    """The frozen record with the field at the dotted `path` replaced; the record's own checks run again."""
+    head, _, rest = path.partition(".")
+    if not is_dataclass(record) or not hasattr(record, head):
+        raise ValueError(f"axis {path!r} must name a field of the configuration, got none in {type(record).__name__}")
+    inner = with_value(getattr(record, head), rest, value) if rest else value
+    return replace(record, **{head: inner})  # type: ignore[type-var]

@@ -1,0 +1,111 @@
+"""What a simple task need not write: arms, trainings, points."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from llcx import rng
+from llcx.fit import Fit
+from llcx.likelihoods import Gaussian
+from llcx.tasks.generic import GenericTask, Recipe, with_value
+from llcx.types import Data, Known, StatModel, Streams, Tables, Task
+
+
+@dataclass(frozen=True)
+class Lines:
+    width: int = 2
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"task.model.width must be >= 1, got {self.width}")
+
+
+@dataclass(frozen=True)
+class Axes:
+    width: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Line:
+    model: Lines = field(default_factory=Lines)
+    fit: Fit = field(default_factory=lambda: Fit(steps=40, every=10, learning_rate=0.1))
+    grid: Axes = field(default_factory=Axes)
+    seeds: int = 1
+    name: str = "line"
+
+
+def model(cfg: Line, streams: Streams) -> StatModel:
+    with rng.seeded(streams.generator("init")):
+        linear = nn.Linear(cfg.model.width, 1, dtype=torch.float64)
+    return StatModel(linear, Gaussian(), Gaussian().kl)
+
+
+def data(cfg: Line, streams: Streams) -> Data:
+    x = torch.randn(50, 9, generator=streams.generator("data"), dtype=torch.float64)
+    return Data((x[:, : cfg.model.width], x.sum(1, keepdim=True)), 50)
+
+
+def line(**more: Any) -> GenericTask:
+    return GenericTask(Line(**more), rng.streams(0), Recipe(model, data, axes={"width": "model.width"}))
+
+
+def test_two_functions_make_a_task() -> None:
+    task: Task = line()
+    (spec,), (training,) = task.points(), task.trainings()
+    assert (spec.name, spec.training, spec.role, training.name, training.total) == ("line", "line", "final", "line", 40)
+    events = list(training.steps(training.start()))
+    assert [event.step for event in events] == [10, 20, 30, 40]
+    point = task.point(spec, events[-1].snapshots["final"])
+    assert torch.equal(point.model.module.weight, events[-1].snapshots["final"]["weight"])  # type: ignore[arg-type]
+    assert events[-1].metrics["loss"] < events[0].metrics["loss"]
+    assert (point.known, task.analyse([])) == (Known(), Tables())
+
+
+def test_checkpoints_are_points_in_time() -> None:
+    task = line(fit=Fit(steps=40, checkpoints=[20, 0]), grid=Axes([1, 3]))
+    assert [spec.name for spec in task.points()] == [
+        f"line,width={width},{role}" for width in (1, 3) for role in ("init", "step=20", "final")
+    ]
+    assert [spec.coords["step"] for spec in task.points()] == [0, 20, 40] * 2
+    training = task.trainings()[1]
+    snapshots = [role for event in training.steps(training.start()) for role in event.snapshots]
+    assert snapshots == ["init", "step=20", "final"]
+
+
+def test_nothing_is_built_before_it_is_asked_for() -> None:
+    def refuse(cfg: Line, streams: Streams) -> Any:
+        raise AssertionError("built")
+
+    task = GenericTask(Line(seeds=3), rng.streams(0), Recipe(refuse, refuse))
+    assert len(task.points()) == len(task.trainings()) == 3
+    with pytest.raises(AssertionError, match="built"):
+        task.trainings()[0].start()
+
+
+def test_a_task_without_training_takes_its_model_as_it_is() -> None:
+    recipe = Recipe(model, data, trained=lambda cfg: False, known=lambda cfg, streams, module: Known(1.5))
+    task = GenericTask(Line(), rng.streams(0), recipe)
+    (spec,) = task.points()
+    assert (spec.training, task.trainings()) == (None, ())
+    assert task.point(spec, None).known.lam == 1.5
+
+
+def test_an_axis_value_that_is_not_valid_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match=r"task\.model\.width must be >= 1, got 0"):
+        line(grid=Axes([1, 0]))
+
+
+def test_an_axis_value_that_stands_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"task\.grid\.width must hold different values, got \[3, 3\]"):
+        line(grid=Axes([3, 3]))
+
+
+def test_an_axis_must_name_a_field() -> None:
+    with pytest.raises(ValueError, match="must name a field"):
+        with_value(Line(), "model.depth", 3)
+    with pytest.raises(ValueError, match="must name a field"):
+        with_value(Line(), "seeds.depth", 3)
+    assert with_value(Line(), "model.width", 5).model.width == 5
