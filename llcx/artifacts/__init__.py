@@ -1,0 +1,8 @@
+"""Run folders: the only place where llcx writes the disk, and where it reads back what it wrote."""
+
+from llcx.artifacts.claim import not_writable, unused
+from llcx.artifacts.folder import RunFolder, draws_path, load
+from llcx.artifacts.trainings import TrainingLog
+from llcx.artifacts.writer import Writer, refuse_used
+
+__all__ = ["RunFolder", "TrainingLog", "Writer", "draws_path", "load", "not_writable", "refuse_used", "unused"]

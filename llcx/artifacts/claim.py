@@ -1,0 +1,35 @@
+"""Folders that nobody shares: made by the one who takes them."""
+
+import os
+from collections.abc import Iterator
+from itertools import count
+
+
+def unused(path: str) -> str:
+    """Make the folder `path`, or the first free one of path-2, path-3, ...; no two processes get the same.
+
+    Raises ValueError where none can be made.
+    """
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        return next(name for name in _names(path) if _made(name))
+    except OSError as error:
+        raise not_writable(error) from error
+
+
+def not_writable(error: OSError) -> ValueError:
+    """What a user reads of an OSError: which file, why, and the way out."""
+    return ValueError(f"{error.filename} must be writable, got: {error.strerror}; hydra.run.dir=DIR is another folder")
+
+
+def _names(path: str) -> Iterator[str]:
+    yield path
+    yield from (f"{path}-{attempt}" for attempt in count(2))
+
+
+def _made(path: str) -> bool:
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return False
+    return True

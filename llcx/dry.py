@@ -1,0 +1,60 @@
+"""What a run would do and roughly cost, before it does anything."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from llcx import calibrate, gradients
+from llcx.config import Config
+from llcx.measure import precision
+from llcx.types import Point, Potential, Spec, Task
+
+BUFFERS = 10  # chains-by-parameters arrays alive at once: position, gradient, momentum, proposals, noise
+STEP = 2e-4  # s that a kernel step takes however small the model is
+CHECKS = 1.5  # calibration and checks on top of the run itself
+
+
+def forecast(task: Task, specs: Sequence[Spec], cfg: Config) -> Table:
+    """One line a point and sampler: parameters, GiB, seconds on one slow core (rough, within a factor of five)."""
+    kernels = {cfg.sampler.name: cfg.sampler, **cfg.samplers}
+    trainings = {each.name: each.total for each in task.trainings()}
+    found = Table(title=f"{task.name}: {len(specs)} points x {len(kernels)} samplers", box=None, pad_edge=False)
+    for name in ("point", "sampler", "parameters", "memory GiB", "seconds (rough)", "training steps"):
+        found.add_column(name, justify="left" if name in ("point", "sampler") else "right")
+    total = 0.0
+    for spec in specs:
+        steps = str(trainings.get(spec.training, "")) if spec.training else ""
+        point = None if spec.training else task.point(spec, None)
+        for label, kernel in kernels.items():
+            if point is None:
+                found.add_row(spec.name, label, "?", "?", "? (after training)", steps)
+                continue
+            size, memory, seconds = costs(point, kernel, cfg)
+            total += seconds
+            found.add_row(spec.name, label, str(size), f"{memory:.2g}", f"{seconds:.2g}", steps)
+    found.add_section()
+    found.add_row("all", "", "", "", f"{total:.2g}", "")
+    return found
+
+
+def costs(point: Point, kernel: Any, cfg: Config) -> tuple[int, float, float]:
+    """(parameters, GiB, seconds) of one measurement, from counted operations."""
+    hardware = cfg.hardware
+    size = sum(tensor.numel() for tensor in point.model.module.parameters())
+    dtype = precision(kernel, hardware.dtype, size)
+    target = cfg.estimator.target or point.target
+    potential, _, _ = gradients.of_model(point.model, point.data, target=target, dtype=dtype, device=hardware.device)
+    kernel = calibrate.choose(potential) if kernel.name == "auto" else kernel
+    chains, warmup, draws, every = calibrate._budget(potential, kernel, cfg.estimator)
+    steps = warmup + draws * every
+    gradients_a_step = getattr(kernel, "leapfrog", 1)
+    seconds = CHECKS * steps * gradients_a_step * (STEP + chains * operations(potential, kernel) / calibrate.RATE)
+    return size, BUFFERS * chains * size * dtype.itemsize / 2**30, seconds
+
+
+def operations(potential: Potential, kernel: Any) -> float:
+    """Floating-point operations of one gradient of one chain."""
+    batch = getattr(kernel, "batch_size", None)
+    share = 1.0 if batch is None or not potential.rows else min(1.0, batch / potential.rows)
+    return potential.flops * share

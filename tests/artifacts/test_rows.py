@@ -1,0 +1,21 @@
+"""Columns of metrics_summary.csv: coordinates and the answer key."""
+
+import pytest
+
+from llcx.artifacts import rows
+from llcx.types import Known, Spec
+
+
+def test_the_known_value_is_local_where_it_is_known() -> None:
+    both = rows.answers(Known(2.0, 1, 4.0, lambda nbeta, gamma: 5.0, "x", {"other": 3.0}), 6.0, 10.0, 1.0)
+    assert (both["known_llc"], both["rel_error"], both["rel_error_at"]) == (4.0, 0.5, pytest.approx(0.2))
+    assert both["known.other"] == 3.0
+    assert rows.answers(Known(2.0), 3.0, 10.0, 1.0)["known_llc"] == 2.0
+    nothing = rows.answers(Known(), 3.0, 10.0, 1.0)
+    assert nothing["known_llc"] is nothing["rel_error"] is nothing["known_from"] is None
+    assert rows.answers(Known(0.0), 3.0, 10.0, 1.0)["rel_error"] is None
+
+
+def test_coordinates_become_columns() -> None:
+    found = rows.asked("toy", 3, Spec("p", {"rank": 2}), "hmc", "all")
+    assert found == {"task": "toy", "point": "p", "at.rank": 2, "sampler": "hmc", "where": "all", "seed": 3}
