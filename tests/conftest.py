@@ -1,5 +1,6 @@
 """What every test runs under: one thread, no screen, shapes checked, no state left by the test before it."""
 
+import random
 import shutil
 import sys
 from collections import Counter
@@ -24,7 +25,9 @@ def sampled(jaxtyped: Callable[..., Any]) -> Callable[..., Any]:
     A chain calls the same closures thousands of times, and checking each call made such tests six times slower.
     """
 
-    def decorator(*, typechecker: Any) -> Callable[[Any], Any]:
+    def decorator(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
+        typechecker = steady(typechecker)
+
         def decorate(found: Any) -> Any:
             if not isinstance(found, FunctionType):
                 return jaxtyped(found, typechecker=typechecker)
@@ -43,6 +46,25 @@ def sampled(jaxtyped: Callable[..., Any]) -> Callable[..., Any]:
         return decorate
 
     return decorator
+
+
+def steady(typechecker: Callable[..., Any]) -> Callable[..., Any]:
+    """A checker that leaves `random` as it was: beartype draws from it which items to look at, Hypothesis objects."""
+
+    def decorate(found: Any) -> Any:
+        checked = typechecker(found)
+
+        @wraps(checked)
+        def check(*args: Any, **kwargs: Any) -> Any:
+            state = random.getstate()
+            try:
+                return checked(*args, **kwargs)
+            finally:
+                random.setstate(state)
+
+        return check
+
+    return decorate
 
 
 jaxtyping.jaxtyped = sampled(jaxtyping.jaxtyped)
@@ -67,7 +89,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def shapes_are_checked_again() -> None:
+def a_test_is_the_same_alone_and_among_others() -> None:
+    """Modules that a test builds draw their weights from the global generator."""
+    torch.manual_seed(0)
     _calls.clear()
 
 
