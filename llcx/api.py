@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 from torch.utils._pytree import tree_leaves
 
 from llcx import gradients, measure
@@ -100,7 +99,7 @@ def estimate(
     point = Point("model", {}, stat, Data(rows, count if n is None else n))
     hardware = _Hardware(str(device or next(model.parameters()).device), dtype)
     with _bars() if progress else nullcontext() as report:
-        return measure.measure(point, _record(sampler), wishes, hardware, seed, report, observe).estimate
+        return measure.measure(point, _record(sampler), wishes, hardware, seed, report, observe=observe).estimate
 
 
 def estimate_potential(
@@ -133,11 +132,7 @@ def estimate_potential(
         raise ValueError(f"at must be a float vector [P], got shape {list(at.shape)} of {at.dtype}; use at.flatten()")
     kernel = _record(sampler)
     at = at.detach().to(measure.precision(kernel, dtype, len(at)))
-    base = potential(at)
-    if base.dim() != 0:
-        raise ValueError(f"potential must return a scalar, got shape {list(base.shape)}; sum over its terms")
-    many = vmap(potential)
-    found = gradients.of_function(lambda w: many(w) - base.detach(), at, n=max(3, round(nbeta)))
+    found = gradients.of_scalar(potential, at, n=max(3, round(nbeta)))
     wishes = LLC(nbeta=nbeta, gamma=gamma, chains=chains, draws=draws, budget=budget)
     return measure.of_potential(found, kernel, wishes, seed)[0]
 

@@ -66,7 +66,7 @@ def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator) -> 
     batch = getattr(sampler, "batch_size", None)
     sampler, batch, why = _minibatches(potential, sampler, batch)
     probes = probe(potential, nbeta, gamma, generator, with_noise=batch is not None)
-    chains, warmup, draws, every = _budget(potential, sampler, cfg)
+    chains, warmup, draws, every = counts(potential, sampler, cfg)
     if "full_data" in sampler.needs:
         sampler = _trim(potential, sampler, chains * (warmup + draws), seconds(cfg.budget))
         if sampler.step_size == "auto":
@@ -163,8 +163,8 @@ def _minibatches(potential: Potential, sampler: Any, batch: int | None) -> tuple
     return sampler, batch, ()
 
 
-def _budget(potential: Potential, sampler: Any, cfg: LLC) -> tuple[int, int, int, int]:
-    """(chains, warm-up, draws, every), a null of the user's filled in."""
+def counts(potential: Potential, sampler: Any, cfg: LLC) -> tuple[int, int, int, int]:
+    """(chains, warm-up, draws, every) of a measurement: the user's, else defaults by what a gradient costs."""
     parameters = len(potential.at)
     if "full_data" not in sampler.needs:
         chains, warmup, draws, every = 4, 9_000, 200, 5

@@ -138,18 +138,21 @@ def thaw(schema: type) -> Any:
 
     Free dictionaries (`task.grid`, `samplers`) also take new keys without a plus sign.
     """
+    from omegaconf import OmegaConf
+
+    return _opened(OmegaConf.structured(schema))
+
+
+def _opened(node: Any) -> Any:
     from omegaconf import DictConfig, OmegaConf
 
-    def opened(node: Any) -> Any:
-        OmegaConf.set_readonly(node, None)
-        if not is_dataclass(OmegaConf.get_type(node)):
-            OmegaConf.set_struct(node, False)
-        for key in node:
-            if isinstance(child := node._get_node(key), DictConfig):
-                opened(child)
-        return node
-
-    return opened(OmegaConf.structured(schema))
+    OmegaConf.set_readonly(node, None)
+    if not is_dataclass(OmegaConf.get_type(node)):
+        OmegaConf.set_struct(node, False)
+    for key in node:
+        if isinstance(child := node._get_node(key), DictConfig):
+            _opened(child)
+    return node
 
 
 def install() -> None:
@@ -252,28 +255,26 @@ def unknown(key: str, name: str, known: list[str]) -> str:
     return f"{key} must be one of {', '.join(known)}, got {name}{cure}"
 
 
-def resolved(cfg: Any) -> dict[str, Any]:
+def resolved(cfg: Any) -> Any:
     """Plain containers, interpolations resolved but for those that read the environment: secrets stay out of files."""
     from omegaconf import DictConfig, ListConfig, OmegaConf
 
-    def value(node: Any, key: Any, raw: Any) -> Any:
-        if OmegaConf.is_missing(node, key):
-            return raw
-        if not OmegaConf.is_interpolation(node, key):
-            return plain(node[key])
-        with environment_reads() as reads:
-            found = node[key]
-        return raw if reads else plain(found)
+    raw: Any = OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else cfg
+    if isinstance(cfg, DictConfig):
+        return {key: _value(cfg, key, raw[key]) for key in raw}
+    return [_value(cfg, index, text) for index, text in enumerate(raw)] if isinstance(cfg, ListConfig) else raw
 
-    def plain(node: Any) -> Any:
-        if not isinstance(node, (DictConfig, ListConfig)):
-            return node
-        raw: Any = OmegaConf.to_container(node)
-        if isinstance(node, ListConfig):
-            return [value(node, i, raw[i]) for i in range(len(raw))]
-        return {key: value(node, key, raw[key]) for key in raw}
 
-    return dict(plain(cfg))
+def _value(node: Any, key: Any, raw: Any) -> Any:
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_missing(node, key):
+        return raw
+    if not OmegaConf.is_interpolation(node, key):
+        return resolved(node[key])
+    with environment_reads() as reads:
+        found = node[key]
+    return raw if reads else resolved(found)
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def costs(point: Point, kernel: Any, cfg: Config) -> tuple[int, float, float]:
     target = cfg.estimator.target or point.target
     potential, _, _ = gradients.of_model(point.model, point.data, target=target, dtype=dtype, device=hardware.device)
     kernel = calibrate.choose(potential) if kernel.name == "auto" else kernel
-    chains, warmup, draws, every = calibrate._budget(potential, kernel, cfg.estimator)
+    chains, warmup, draws, every = calibrate.counts(potential, kernel, cfg.estimator)
     steps = warmup + draws * every
     gradients_a_step = getattr(kernel, "leapfrog", 1)
     seconds = CHECKS * steps * gradients_a_step * (STEP + chains * operations(potential, kernel) / calibrate.RATE)
@@ -54,7 +54,10 @@ def costs(point: Point, kernel: Any, cfg: Config) -> tuple[int, float, float]:
 
 
 def operations(potential: Potential, kernel: Any) -> float:
-    """Floating-point operations of one gradient of one chain."""
+    """Floating-point operations of one gradient of one chain. Minibatches go through the module, closed form or not."""
     batch = getattr(kernel, "batch_size", None)
-    share = 1.0 if batch is None or not potential.rows else min(1.0, batch / potential.rows)
-    return potential.flops * share
+    if batch is None or not potential.rows:
+        return potential.flops
+    if potential.exact:
+        return 6.0 * len(potential.at) * batch  # forward 2, backward 4 a parameter and row
+    return potential.flops * min(1.0, batch / potential.rows)

@@ -45,6 +45,7 @@ def measure(
     hardware: Any,
     seed: int,
     progress: Progress | None = None,
+    *,
     observe: Mapping[str, Callable[[dict[str, Tensor]], Tensor]] | None = None,
 ) -> Measurement:
     """Measure the LLC of `point.model` at its weights with `sampler` (a kernel's record, or Auto).

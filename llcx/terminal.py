@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 LEVELS = {"quiet": logging.WARNING, "normal": logging.INFO, "debug": logging.DEBUG}
+WIDTH = 120  # of lines where there is no terminal
 log = logging.getLogger(__name__)
 
 

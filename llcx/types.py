@@ -96,7 +96,7 @@ class Known:
     lam: float | None = None  # global
     mult: int | None = None  # multiplicity of the pole that `at` uses
     local: float | None = None  # at this very w*
-    at: Callable[[float, float], float] | None = None  # (n*beta, gamma) -> expected estimate at that temperature
+    at: Callable[[float, float], float | None] | None = None  # (n*beta, gamma) -> estimate expected there, if known
     reference: str = ""
     extra: Mapping[str, float] = field(default_factory=dict)  # further theories, one column `known.<name>` each
 
@@ -137,7 +137,8 @@ class Event(NamedTuple):
 class Streams(Protocol):
     """Named random streams of one seed: changing the sampler does not change the data."""
 
-    seed: int
+    @property
+    def seed(self) -> int: ...
 
     def generator(self, role: str) -> Generator:
         """A fresh generator for `role`: data, init, fit, chains or one of the caller's own."""

@@ -16,7 +16,7 @@ from llcx.types import Data, Event, Rows, State, StatModel, Training
 CASES = [
     Fit("adam", 0.05, steps=90, every=15, batch_size=16),
     Fit("sgd", 0.02, steps=90, every=15, batch_size=16, schedule="cosine"),
-    Fit("lbfgs", 1.0, steps=60, every=10),
+    Fit("lbfgs", 1.0, steps=24, every=4),
 ]
 
 

@@ -1,6 +1,6 @@
 """theory.py against answers reached by other roads: Theorem 1 read literally, water-filling, orbit dimensions, tables.
 
-Above 300 lines, because those roads live here and nowhere in llcx.
+It is more than 300 lines because those roads live here and nowhere in llcx.
 """
 
 import ast

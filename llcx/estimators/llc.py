@@ -77,7 +77,7 @@ def check_nbeta(nbeta: Any) -> None:
     if isinstance(nbeta, Mapping):
         if nbeta.get("mode") != "n_over_log_n" or set(nbeta) - {"mode", "beta0"} or not nbeta.get("beta0", 1.0) > 0:
             raise ValueError(f"estimator.nbeta must be {{mode: n_over_log_n, beta0: > 0}}, got {dict(nbeta)}")
-    elif nbeta is not None and (isinstance(nbeta, bool | str) or not 0 < nbeta < float("inf")):
+    elif nbeta is not None and not (type(nbeta) in (int, float) and 0 < nbeta < float("inf")):
         raise ValueError(f"estimator.nbeta must be a number > 0, null or {{mode: n_over_log_n}}, got {nbeta!r}")
 
 

@@ -5,7 +5,6 @@ What comes out is a types.Potential either way, and nobody further up sees the d
 """
 
 import copy
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -13,15 +12,13 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.func import vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 from llcx.gradients.chains import ModuleLoss
 from llcx.gradients.rows import Source
 from llcx.params import flatten
 from llcx.types import Chains, Data, Flat, PerChain, Potential, StatModel
-
-log = logging.getLogger(__name__)
-BACKENDS = ("auto", "vmap", "seq")
 
 
 def of_function(
@@ -41,6 +38,15 @@ def of_function(
 
     flops = _flops(lambda: full(at.unsqueeze(0)))
     return Potential(at, full, energy, None, n, 0, exact=True, population=population, target=target, flops=flops)
+
+
+def of_scalar(potential: Callable[[Flat], Tensor], at: Flat, *, n: int) -> Potential:
+    """The potential of `w [P] -> scalar`, which torch.func.vmap can run; its value at `at` is subtracted."""
+    base = potential(at).detach()
+    if base.dim() != 0:
+        raise ValueError(f"potential must return a scalar, got shape {list(base.shape)}; sum over its terms")
+    many = vmap(potential)
+    return of_function(lambda w: many(w) - base, at, n=n)
 
 
 def of_model(
@@ -65,8 +71,7 @@ def of_model(
         raise ValueError(f"estimator.target=self needs the likelihood's KL divergence, got a loss without one; {cure}")
     module = copy.deepcopy(model.module).eval().to(device=device, dtype=dtype)
     source = Source(replace(model, module=module), data, target, int(memory * 2**30))
-    loss = ModuleLoss(source)
-    loss.backend = _choose(loss, backend)
+    loss = ModuleLoss(source, backend)
     at = flatten(module)
     population = data.mode == "population"
     if target in model.closed:
@@ -84,7 +89,7 @@ def of_model(
         target=target,
         flops=_flops_of_rows(loss, at),
     )
-    return found, loss.backend, source.loss_at_minimum
+    return found, str(loss.backend), source.loss_at_minimum
 
 
 def restrict(potential: Potential, positions: Tensor) -> Potential:
@@ -120,29 +125,3 @@ def _flops_of_rows(loss: ModuleLoss, at: Flat) -> float:
     some = min(loss.source.rows, 8)
     idx = torch.arange(some, device=at.device).unsqueeze(0)
     return _flops(lambda: loss.mini(at.unsqueeze(0), idx)) * loss.source.rows / some
-
-
-def _choose(loss: ModuleLoss, backend: str) -> str:
-    """`auto` takes vmap where the module runs under it and agrees with seq on a few rows, else seq, saying why."""
-    if backend not in BACKENDS:
-        raise ValueError(f"hardware.backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    if backend != "auto":
-        return backend
-    w = flatten(loss.source.model.module).expand(2, -1)
-    idx = torch.arange(min(loss.source.rows, 4), device=w.device).expand(2, -1)
-    shifted = w + 1e-3 * w.abs().mean().clamp(min=1e-3)
-    grads = {}
-    try:
-        for name in ("seq", "vmap"):
-            loss.backend = name
-            grads[name] = loss.mini(shifted, idx)[1]
-            with torch.no_grad():  # some layers run under vmap only while gradients are recorded
-                loss.excess(shifted, *loss.source.take(idx), 0)
-    except RuntimeError as error:
-        log.info("backend seq: the module does not run under vmap (%s)", str(error).splitlines()[0])
-        return "seq"
-    scale = float(grads["seq"].abs().max())
-    close = torch.allclose(grads["seq"], grads["vmap"], rtol=1e-3, atol=1e-5 * scale)
-    if not close:
-        log.warning("backend seq: vmap gives other gradients for this module")
-    return "vmap" if close else "seq"

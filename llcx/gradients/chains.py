@@ -4,6 +4,7 @@ Chains and rows are cut into chunks that fit the memory given. The excess over w
 float64, so that no digits of L(w*) are lost.
 """
 
+import logging
 from typing import Any
 
 import torch
@@ -12,14 +13,19 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from llcx.gradients.rows import Source, call, chunks
-from llcx.params import layout
+from llcx.params import flatten, layout
 from llcx.types import Batch, Chains, Flat, Index, PerChain
+
+log = logging.getLogger(__name__)
+BACKENDS = ("auto", "vmap", "seq")
 
 
 class ModuleLoss:
-    """K(w) of a module over the rows of a source."""
+    """K(w) of a module over a source's rows. Backend `auto` is settled on first use, which a closed form spares."""
 
-    def __init__(self, source: Source, backend: str = "vmap") -> None:
+    def __init__(self, source: Source, backend: str = "auto") -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"hardware.backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.source, self.backend = source, backend
         self.layout = layout(source.model.module)
 
@@ -48,6 +54,8 @@ class ModuleLoss:
 
     def excess(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> PerChain:
         """Sum over rows of the loss above its value at w*; `axis`: the chains' in the batch, None where shared."""
+        if self.backend == "auto":
+            self.backend = _choose(self.source)
         if self.backend == "vmap":
             return vmap(self._of_one, (0, axis, axis))(w, batch, reference)
         own = (batch, reference)
@@ -83,3 +91,25 @@ class ModuleLoss:
         """Chains that fit the memory: weights, gradient and their product, and the activations of `rows` rows each."""
         each = 4 * w.shape[1] * w.element_size() + rows * self.source.row_bytes
         return max(1, self.source.memory // each)
+
+
+def _choose(source: Source) -> str:
+    """vmap where the module runs under it and agrees with seq on a few rows, else seq, saying why."""
+    w = flatten(source.model.module).expand(2, -1)
+    idx = torch.arange(min(source.rows, 4), device=w.device).expand(2, -1)
+    shifted = w + 1e-3 * w.abs().mean().clamp(min=1e-3)
+    grads = {}
+    try:
+        for name in ("seq", "vmap"):
+            loss = ModuleLoss(source, name)
+            grads[name] = loss.mini(shifted, idx)[1]
+            with torch.no_grad():  # some layers run under vmap only while gradients are recorded
+                loss.excess(shifted, *source.take(idx), 0)
+    except RuntimeError as error:
+        log.info("backend seq: the module does not run under vmap (%s)", str(error).splitlines()[0])
+        return "seq"
+    scale = float(grads["seq"].abs().max())
+    close = torch.allclose(grads["seq"], grads["vmap"], rtol=1e-3, atol=1e-5 * scale)
+    if not close:
+        log.warning("backend seq: vmap gives other gradients for this module")
+    return "vmap" if close else "seq"

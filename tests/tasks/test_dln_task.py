@@ -102,8 +102,8 @@ def test_axes_cross_with_networks_and_seeds() -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("mode", ["population", "noise_free"])
 def test_a_trained_network_arrives_at_a_minimum_that_is_the_teacher(optimizer: str, mode: str) -> None:
-    rate = {"adam": 0.01, "sgd": 0.05, "lbfgs": 1.0}[optimizer]
-    fit = Fit(optimizer, rate, steps=600, every=300)
+    rate, steps = {"adam": (0.02, 400), "sgd": (0.1, 300), "lbfgs": (1.0, 60)}[optimizer]
+    fit = Fit(optimizer, rate, steps, every=300)
     found = point(model=Model([4, 3, 3], rank=3, w_star="trained"), data=Teacher(mode=mode, n=200), fit=fit)
     w = flatten(found.model.module)[None].requires_grad_()
     (slope,) = torch.autograd.grad(found.model.closed["data"](w).sum(), w)
