@@ -7,7 +7,8 @@ COPY conf conf
 COPY llcx llcx
 COPY tests tests
 
-# The README's pip command for machines without a GPU; with one, leave out the index.
-RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu -c constraints.txt -e '.[dev]'
+# The README's pip commands for a machine without a GPU; with one, leave out the first.
+RUN pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu
+RUN pip install -c constraints.txt -e '.[dev]'
 
 CMD ["python", "train.py"]

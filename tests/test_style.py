@@ -102,3 +102,5 @@ def test_every_package_is_shipped() -> None:
     packages = {".".join(file.parent.relative_to(ROOT).parts) for file in SHIPPED if file.name == "__init__.py"}
     assert {*packages, "llcx.conf"} == set(setuptools["packages"])
     assert all((file.parent / "__init__.py").exists() for file in SHIPPED)
+    beside = {path.name for path in (ROOT / "llcx").iterdir() if path.is_file() and path.suffix != ".py"}
+    assert beside == set(setuptools["package-data"]["llcx"])

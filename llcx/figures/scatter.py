@@ -15,21 +15,23 @@ Paint = Callable[[Axes, Sequence[Row], bool], None]  # (axis, rows, hollow): mar
 def panel(axis: Axes, group: Sequence[Row], paint: Paint) -> None:
     """Interval bars, full markers of healthy rows, hollow ones of flagged rows, the line of equality.
 
-    Estimates that are not positive stand as triangles on the lower edge of a logarithmic axis.
+    Estimates beyond the frame stand as triangles on the edge that they have left.
     """
     lower, upper = axis.get_ylim()
     axis.plot([lower, upper], [lower, upper], color=style.INK, lw=1, ls=(0, (4, 2)), zorder=1)
-    outside = [row for row in group if axis.get_yscale() == "log" and row.llc <= 0]
-    inside = [row for row in group if not any(row is other for other in outside)]
+    below, above = [row for row in group if row.llc < lower], [row for row in group if row.llc > upper]
+    inside = [row for row in group if lower <= row.llc <= upper]
     known, low, high = (np.array([getattr(row, key) for row in inside]) for key in ("known", "low", "high"))
     axis.vlines(known, low, high, color=style.MUTED, lw=0.9, alpha=0.7, zorder=2)
     for hollow in (False, True):
         chosen = [row for row in inside if row.healthy != hollow]
         if chosen:
             paint(axis, chosen, hollow)
-    if outside:
-        edge = [(row.known, lower * 1.08) for row in outside]
-        style.dots(axis, edge, style.ALERT, "v", hollow=True, label="not positive")
+    for outside, marker, place in ((below, "v", 0.012), (above, "^", 0.988)):
+        if outside:
+            at = float(axis.transData.inverted().transform(axis.transAxes.transform((0, place)))[1])
+            edge = [(row.known, at) for row in outside]
+            style.dots(axis, edge, style.ALERT, marker, hollow=True, label="beyond")
 
 
 def places(group: Sequence[Row]) -> list[tuple[float, float]]:
@@ -43,11 +45,13 @@ def kind(hollow: bool) -> str:
 
 
 def limits(rows: Sequence[Row], *, logarithmic: bool) -> tuple[float, float]:
-    """One range for both axes: 0.8 times the least to 1.2 times the greatest value on logarithmic axes."""
+    """One range for both axes. On logarithmic ones 0.8 times the least to 1.2 times the greatest value, but no further
+    than a factor of 5 beyond the known ones: a wild estimate must not shrink the others to a spot.
+    """
     values = np.array([value for row in rows for value in (row.known, row.llc) if np.isfinite(value)])
     if logarithmic:
-        positive = values[values > 0]
-        return 0.8 * float(positive.min()), 1.2 * float(positive.max())
+        known, positive = [row.known for row in rows if row.known > 0], values[values > 0]
+        return max(0.8 * float(positive.min()), min(known) / 5), min(1.2 * float(positive.max()), 5 * max(known))
     ends = np.array([value for row in rows for value in (row.low, row.high) if np.isfinite(value)])
     values = np.concatenate([values, ends])
     margin = 0.06 * float(np.ptp(values)) or 1.0
@@ -84,7 +88,7 @@ def keys(axes: Sequence[Axes]) -> dict[str, Line2D]:
     every = {
         "healthy": ("healthy", style.key("o")),
         "flagged": ("flagged", style.key("o", hollow=True)),
-        "not positive": ("estimate not positive, at the edge", style.key("v", hollow=True, color=style.ALERT)),
+        "beyond": ("estimate beyond the frame", style.key("v", hollow=True, color=style.ALERT)),
     }
     lines = {"95 % interval": style.key(line="-", color=style.MUTED), "estimate = known": style.key(line="--")}
     return {label: entry for kind, (label, entry) in every.items() if kind in kinds} | lines

@@ -53,7 +53,7 @@ def test_failures_are_counted_even_where_their_target_was_not_known_yet(tmp_path
 
 def test_an_estimate_that_is_not_positive_stands_at_the_edge_of_a_logarithmic_axis(odd: RunFolder) -> None:
     auto = comparison.figure(odd).axes[0]
-    ((known, place),) = dots(auto, "not positive")
+    ((known, place),) = dots(auto, "beyond")
     assert known == 4.0
     assert auto.get_ylim()[0] < place < 1.2 * auto.get_ylim()[0]
 
