@@ -123,12 +123,13 @@ def _run(
     seed: int,
     *,
     start: Chains | None,
+    role: str = "chains",
     observe: Mapping[str, Callable[[Chains], Tensor]] | None = None,
     budget: float | None = None,
     progress: Progress | None = None,
 ) -> Draws:
-    """One run of a plan from `start`, or from w* with every chain."""
-    noise = rng.ChainNoise(rng.streams(seed).key("chains"), plan.chains, potential.at.device)
+    """One run of a plan from `start`, or from w* with every chain; `role` names its random stream."""
+    noise = rng.ChainNoise(rng.streams(seed).key(role), plan.chains, potential.at.device)
     target = Posterior(potential, plan.nbeta, plan.gamma)
     kernel = SAMPLERS.builder(plan.sampler.name)(plan.sampler, target)
     size = getattr(plan.sampler, "batch_size", None)
@@ -195,7 +196,9 @@ def _quarter(plan: Plan, step_size: float) -> Plan:
 
 def _looser(potential: Potential, plan: Plan, draws: Draws, seed: int) -> Draws:
     """A quarter-length run at gamma/10 from the last draws: how much the localiser decides."""
-    return _run(potential, replace(_quarter(plan, draws.step_size), gamma=plan.gamma / 10), seed + 1, start=draws.last)
+    return _run(
+        potential, replace(_quarter(plan, draws.step_size), gamma=plan.gamma / 10), seed, start=draws.last, role="check"
+    )
 
 
 def _cooler(potential: Potential, plan: Plan, draws: Draws, seed: int) -> Draws:
@@ -209,7 +212,7 @@ def _cooler(potential: Potential, plan: Plan, draws: Draws, seed: int) -> Draws:
         middle = (low + high) / 2
         energy = shorter.nbeta * potential.value(potential.at + middle * (draws.last - potential.at))
         low, high = (middle, high) if float(energy.mean()) < aim else (low, middle)
-    return _run(potential, shorter, seed + 1, start=potential.at + low * (draws.last - potential.at))
+    return _run(potential, shorter, seed, start=potential.at + low * (draws.last - potential.at), role="check")
 
 
 def _second(potential: Potential, plan: Plan, probes: Probes, seed: int) -> Draws | None:
@@ -219,4 +222,4 @@ def _second(potential: Potential, plan: Plan, probes: Probes, seed: int) -> Draw
         return None
     start = calibrate.step(hmc, probes, plan.nbeta, plan.gamma, None)
     other = replace(plan, sampler=replace(hmc, step_size=start), chains=8, warmup=30, draws=CHECK_DRAWS, every=1)
-    return _run(potential, other, seed + 1, start=None)
+    return _run(potential, other, seed, start=None, role="check")
