@@ -99,6 +99,12 @@ def disagree(main: Trace, other: OtherTrace) -> bool:
     return abs(float(main.mean() - other.mean())) > LIMITS.second * abs(float(other.mean())) + 2 * se
 
 
+def gamma_slope(draws: Draws, gamma: float) -> float:
+    """d estimate / d log gamma = -(gamma/2) Cov(n*beta K, |w - w*|^2), at equilibrium: what the localiser decides."""
+    energy, distance = draws.energy, draws.distance
+    return -0.5 * gamma * float(((energy - energy.mean()) * (distance - distance.mean())).mean())
+
+
 def predicted(plan: Plan, h_max: float, noise: float, batch: int | None) -> tuple[float, float]:
     """Factors by which SGLD inflates the stiffest direction: (discretisation, minibatch noise).
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from llcx import calibrate, gradients, rng
 from llcx.calibrate import Probes
-from llcx.diagnostics import LIMITS, disagree, moved_with_temperature
+from llcx.diagnostics import LIMITS, disagree, gamma_slope, moved_with_temperature
 from llcx.estimators.llc import LLC, Estimate, seconds
 from llcx.minimum import decrement
 from llcx.params import layout
@@ -163,6 +163,7 @@ class _Checked(NamedTuple):
 def _checks(potential: Potential, plan: Plan, probes: Probes, draws: Draws, seed: int) -> _Checked:
     flags, notes, spent = list(calibrate.bias_flags(plan, probes)), [], 0
     mean = float(draws.energy.mean())
+    notes.append(f"d lambda_hat / d log gamma = {gamma_slope(draws, plan.gamma):.2g}")
     if potential.target == "data":
         minimum = decrement(potential, plan.nbeta, plan.gamma, rounds=30 if potential.flops < 1e10 else 3)
         spent += minimum.gradients

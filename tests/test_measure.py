@@ -10,6 +10,7 @@ from scipy import integrate
 
 from llcx import calibrate, gradients, measure
 from llcx.calibrate import Auto
+from llcx.diagnostics import gamma_slope
 from llcx.estimators.llc import LLC, Estimate
 from llcx.likelihoods import Gaussian
 from llcx.samplers import HMC, SGLD
@@ -173,6 +174,16 @@ def test_auto_resolves_to_a_kernel_before_it_is_built() -> None:
     assert plan.sampler.name == "hmc"
     assert plan.notes
     assert isinstance(calibrate.choose, object)
+
+
+def test_the_slope_in_gamma_is_that_of_the_exact_shrinkage() -> None:
+    gamma, nbeta = 5e3, 1e4  # lambda_hat = P/2 nbeta / (nbeta + gamma)
+    _, _, draws = measure.of_potential(
+        quadratic(torch.ones(200, dtype=torch.float64)), Auto(), LLC(gamma=gamma, check="off", draws=400), 0
+    )
+    exact = -100 * nbeta * gamma / (nbeta + gamma) ** 2
+    assert gamma_slope(draws, gamma) == pytest.approx(exact, rel=0.15)
+    assert gamma_slope(draws, 0.0) == 0
 
 
 def test_sgld_whose_second_opinion_is_too_dear_is_flagged_as_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
