@@ -44,7 +44,7 @@ class Hardware:
     threads: int = 1  # of one process
     workers: int = 1  # processes a measurement is spread over
     backend: str = "auto"  # auto | seq | vmap
-    memory: float | None = None  # GiB a measurement may use; null: what is free
+    memory: float | None = None  # GiB that the buffers of one chunk may take; null: 1
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
@@ -58,7 +58,7 @@ class Hardware:
                 f"hardware.workers must be 1, got {self.workers}; several processes: --multirun hydra/launcher=joblib"
             )
         if self.memory is not None and not self.memory > 0:
-            raise ValueError(f"hardware.memory must be above 0 GiB, got {self.memory}; null: what is free")
+            raise ValueError(f"hardware.memory must be above 0 GiB, got {self.memory}; null: 1")
 
 
 @dataclass(frozen=True)
