@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import llcx
-from llcx import artifacts, config, gradients, rng
+from llcx import artifacts, gradients, rng
 from llcx.main import main
 from llcx.registry import TASKS
 
@@ -93,8 +93,3 @@ def test_a_point_is_a_model_at_a_minimum_with_a_possible_answer(name: str) -> No
     assert float(grad.abs().max()) < 1e-8
     assert point.known.lam is not None
     assert 0 <= Fraction(point.known.lam) <= Fraction(len(potential.at), 2)
-
-
-@pytest.mark.parametrize("name", TASK_NAMES)
-def test_a_schema_has_a_default_for_every_key(name: str) -> None:
-    assert config.thaw(TASKS.schema(name)) is not None
