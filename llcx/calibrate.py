@@ -2,7 +2,7 @@
 
 Decided from counted operations and from probes at w*, never from a clock, so that the same input gives the same plan.
 
-    exact losses       HMC, 16 chains, n*beta = 1e4 where it is free, gamma = 1
+    exact losses       HMC, 16 chains (2 to 4 where wide), n*beta = 1e4 where it is free, gamma = 1
     data, affordable   HMC on all rows, 8 chains, n*beta = n / log n, gamma = 10 P / |w*|^2
     data, otherwise    SGLD with a calibrated step, its predicted biases in the notes
 

@@ -1,7 +1,7 @@
 """R-hat, effective sample size, and health checks, on traces [C, T].
 
-Each check looks at one run and returns the flag it raises. The thresholds stand in one record; where they come from is
-told in docs/health.md.
+Each check looks at one run and returns the flag it raises. The thresholds stand in one record; docs/health.md says
+what each flag means and what to do about it.
 """
 
 from dataclasses import dataclass

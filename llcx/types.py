@@ -212,5 +212,5 @@ class Draws:
     gradients: int  # evaluations a chain, warm-up included
     examples: int  # example gradients over all chains; 0 where the loss is a closed form
     seconds: float
-    stopped_by: str = "draws"  # draws | budget | target_se
+    stopped_by: str = "draws"  # draws | budget
     observed: Mapping[str, Tensor] = field(default_factory=dict)  # name -> [C, T, ...]
