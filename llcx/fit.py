@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from math import cos, isfinite, pi
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -29,11 +30,12 @@ class Fit:
     optimizer: str = "adam"  # adam | sgd | lbfgs
     learning_rate: float = 0.01  # of the first step; lbfgs: of its line search, 1 is natural
     steps: int = 2000
+    epochs: int | None = None  # passes over the rows instead of steps; then every and checkpoints count epochs too
     batch_size: int | None = None  # rows a step; null: all of them, or the exact loss where there is one
     momentum: float = 0.9  # sgd alone
     schedule: str = "constant"  # constant | cosine: the learning rate falls to 0
-    every: int = 100  # steps between entries of metrics.csv, at which a killed training goes on
-    checkpoints: list[int] = field(default_factory=list)  # steps whose weights are points too; 0: before training
+    every: int = 100  # steps (or epochs) between entries of metrics.csv, at which a killed training goes on
+    checkpoints: list[int] = field(default_factory=list)  # steps (or epochs) whose weights are points too; 0: the start
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -44,23 +46,37 @@ class Fit:
             raise ValueError(f"task.fit.learning_rate must be > 0, got {self.learning_rate}")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"task.fit.momentum must be in [0, 1), got {self.momentum}")
-        for key in ("steps", "every", "batch_size"):
+        for key in ("steps", "epochs", "every", "batch_size"):
             if getattr(self, key) is not None and getattr(self, key) < 1:
                 raise ValueError(f"task.fit.{key} must be >= 1, got {getattr(self, key)}")
         if self.optimizer == "lbfgs" and self.batch_size is not None:
             raise ValueError(
                 f"task.fit.batch_size must be null with lbfgs, got {self.batch_size}; it needs the whole loss"
             )
-        outside = [step for step in self.checkpoints if not 0 <= step < self.steps]
+        outside = [moment for moment in self.checkpoints if not 0 <= moment < self.length]
         if outside:
             raise ValueError(
-                f"task.fit.checkpoints must be steps in 0..{self.steps - 1}, got {outside[0]}; "
-                "the weights after the last step are always kept"
+                f"task.fit.checkpoints must be {self.unit}s in 0..{self.length - 1}, got {outside[0]}; "
+                f"the weights after the last {self.unit} are always kept"
             )
 
-    def roles(self) -> tuple[str, ...]:
-        """Names of the snapshots, in time."""
-        return (*map(role, sorted(set(self.checkpoints))), "final")
+    @property
+    def unit(self) -> str:
+        """What `length`, `every` and `checkpoints` count: step or epoch."""
+        return "step" if self.epochs is None else "epoch"
+
+    @property
+    def length(self) -> int:
+        """Of the training, in its unit."""
+        return self.steps if self.epochs is None else self.epochs
+
+    def moments(self) -> list[tuple[str, int]]:
+        """(name, time) of each snapshot, in time."""
+        return [*((self.role(moment), moment) for moment in sorted(set(self.checkpoints))), ("final", self.length)]
+
+    def role(self, moment: int) -> str:
+        """The name of the snapshot after so many steps or epochs."""
+        return "init" if moment == 0 else f"{self.unit}={moment}"
 
 
 class Objective(NamedTuple):
@@ -68,11 +84,6 @@ class Objective(NamedTuple):
 
     loss: Callable[[nn.Module, Tensor | None], Tensor]  # (module, row numbers [B], None: all) -> mean over them
     rows: int  # how many there are; 0: the loss is exact and has none
-
-
-def role(step: int) -> str:
-    """The snapshot after `step` steps."""
-    return "init" if step == 0 else f"step={step}"
 
 
 def empirical(model: StatModel, data: Data) -> Objective:
@@ -96,7 +107,8 @@ def training(
 ) -> Training:
     """The training of `module()`, its initial weights included, on `objective()`; both are built when it starts.
 
-    Its snapshots are `cfg.roles()`. Raises FloatingPointError where the loss is no longer finite.
+    Its snapshots are those of `cfg.moments()`, its events count in `cfg.unit`, the loss of an event is the mean over the
+    last of them. Raises FloatingPointError where the loss is no longer finite.
     """
 
     def start() -> State:
@@ -104,24 +116,30 @@ def training(
         return _save(fresh, _optimizer(fresh, cfg), 0)
 
     def steps(state: State) -> Iterator[Event]:
-        fitted, aim, step = module(), objective(), int(state["step"])
+        fitted, aim, clock = module(), objective(), int(state["step"])
         optimizer = _optimizer(fitted, cfg)
         _load(state, fitted, optimizer)
         batches = _Batches(aim.rows, cfg.batch_size, streams)
-        if step == 0 and 0 in cfg.checkpoints:
+        each = 1 if cfg.epochs is None else batches.per_epoch
+        if clock == 0 and 0 in cfg.checkpoints:
             yield Event(state, 0, {}, {"init": weights(fitted)})
-        while step < cfg.steps:
-            with rng.seeded(streams.generator(f"fit/step/{step}")):
-                value = _step(partial(aim.loss, fitted, batches(step)), optimizer, _rate(cfg, step))
-            step += 1
-            if not isfinite(value):
-                raise FloatingPointError(f"training {name}: loss {value} at step {step}; lower task.fit.learning_rate")
-            kept = {r: weights(fitted) for r in _roles_at(step, cfg)}
-            if kept or step % cfg.every == 0:
-                told = {"loss": value, "gradient": _norm(fitted), "learning_rate": _rate(cfg, step - 1)}
-                yield Event(_save(fitted, optimizer, step), step, told, kept)
+        while clock < cfg.length:
+            losses = []
+            for step in range(clock * each, (clock + 1) * each):
+                with rng.seeded(streams.generator(f"fit/step/{step}")):
+                    rate = _rate(cfg, step / (each * cfg.length))
+                    losses.append(_step(partial(aim.loss, fitted, batches(step)), optimizer, rate))
+                if not isfinite(losses[-1]):
+                    raise FloatingPointError(
+                        f"training {name}: loss {losses[-1]} at step {step + 1}; lower task.fit.learning_rate"
+                    )
+            clock += 1
+            kept = {role: weights(fitted) for role, moment in cfg.moments() if moment == clock}
+            if kept or clock % cfg.every == 0:
+                told = {"loss": fmean(losses), "gradient": _norm(fitted), "learning_rate": rate}
+                yield Event(_save(fitted, optimizer, clock), clock, told, kept)
 
-    return Training(name, cfg.steps, start, steps)
+    return Training(name, cfg.length, start, steps)
 
 
 def weights(module: nn.Module) -> State:
@@ -129,12 +147,9 @@ def weights(module: nn.Module) -> State:
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
-def _roles_at(step: int, cfg: Fit) -> list[str]:
-    return [role(step)] * (step in cfg.checkpoints) + ["final"] * (step == cfg.steps)
-
-
-def _rate(cfg: Fit, step: int) -> float:
-    return cfg.learning_rate * (1.0 if cfg.schedule == "constant" else 0.5 * (1 + cos(pi * step / cfg.steps)))
+def _rate(cfg: Fit, done: float) -> float:
+    """Learning rate after the share `done` of all steps."""
+    return cfg.learning_rate * (1.0 if cfg.schedule == "constant" else 0.5 * (1 + cos(pi * done)))
 
 
 def _norm(module: nn.Module) -> float:
@@ -180,11 +195,15 @@ class _Batches:
         self.rows, self.size, self.streams = rows, batch_size, streams
         self._epoch, self._order = -1, torch.empty(0)
 
+    @property
+    def per_epoch(self) -> int:
+        """Steps; 1 where a step sees all rows."""
+        return 1 if self.size is None else max(1, self.rows // self.size)
+
     def __call__(self, step: int) -> Tensor | None:
         if self.size is None or self.rows == 0:
             return None
-        per_epoch = max(1, self.rows // self.size)
-        epoch, place = divmod(step, per_epoch)
+        epoch, place = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             generator = self.streams.generator(f"fit/{epoch}")
             self._epoch, self._order = epoch, torch.randperm(self.rows, generator=generator)

@@ -108,10 +108,11 @@ def test_snapshots_are_kept_at_the_checkpoints_and_at_the_end() -> None:
     made = trained(cfg)
     events = list(made.steps(made.start()))
     assert [(e.step, list(e.snapshots)) for e in events] == [(0, ["init"]), (4, ["step=4"]), (10, ["final"])]
-    assert cfg.roles() == ("init", "step=4", "final")
+    assert cfg.moments() == [("init", 0), ("step=4", 4), ("final", 10)]
+    roles = [role for role, _ in cfg.moments()]
     assert torch.equal(events[0].snapshots["init"]["weight"], linear().weight)  # type: ignore[arg-type]
     assert all(not torch.equal(a.snapshots[r]["weight"], b.snapshots[s]["weight"])  # type: ignore[arg-type]
-               for (a, r), (b, s) in pairwise(zip(events, cfg.roles(), strict=True)))  # fmt: skip
+               for (a, r), (b, s) in pairwise(zip(events, roles, strict=True)))  # fmt: skip
 
 
 def test_metrics_say_loss_gradient_and_rate() -> None:
@@ -161,4 +162,31 @@ def test_snapshots_hold_buffers_too() -> None:
 )
 def test_settings_without_meaning_are_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
+        Fit(**settings)
+
+
+def test_epochs_count_in_passes_and_end_where_as_many_steps_do() -> None:
+    shared: dict[str, Any] = {"learning_rate": 0.05, "batch_size": 25, "schedule": "cosine"}
+    cfg = Fit(epochs=6, every=2, checkpoints=[0, 3], **shared)
+    made = trained(cfg)
+    events = list(made.steps(made.start()))
+    assert (made.total, [event.step for event in events]) == (6, [0, 2, 3, 4, 6])
+    assert [role for event in events for role in event.snapshots] == ["init", "epoch=3", "final"]
+    steps = list(training_events(Fit(steps=24, every=1, **shared)))
+    assert torch.equal(events[-1].snapshots["final"]["weight"], steps[-1].snapshots["final"]["weight"])  # type: ignore[arg-type]
+    losses = [event.metrics["loss"] for event in steps]
+    assert events[1].metrics["loss"] == pytest.approx(sum(losses[4:8]) / 4)
+    rest = list(made.steps(written_and_read(events[1].state)))
+    assert rest[-1].metrics == events[-1].metrics
+
+
+def training_events(cfg: Fit) -> list[Event]:
+    made = trained(cfg)
+    return list(made.steps(made.start()))
+
+
+@pytest.mark.parametrize(("unit", "told"), [("epochs", r"epochs in 0\.\.4, got 5"), ("steps", r"steps in 0\.\.4")])
+def test_a_checkpoint_beyond_the_training_is_refused_in_its_unit(unit: str, told: str) -> None:
+    settings: dict[str, Any] = {unit: 5, "checkpoints": [5]}
+    with pytest.raises(ValueError, match=rf"task\.fit\.checkpoints must be {told}"):
         Fit(**settings)
