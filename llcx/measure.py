@@ -36,6 +36,7 @@ class Measurement:
     backend: str
     where: str  # "all", or the globs
     n: int
+    sampled: frozenset[str] | None = None  # names of the parameters that `where` chose; None: all
 
 
 def measure(
@@ -60,13 +61,15 @@ def measure(
         if precision(sampler, hardware.dtype, len(found[0].at)) != dtype:
             found = _potential(point, target, precision(sampler, hardware.dtype, len(found[0].at)), hardware)
     potential, backend, loss_at = found
+    names = layout(point.model.module)
     if cfg.where is not None:
-        potential = gradients.restrict(potential, layout(point.model.module).select(cfg.where))
+        potential = gradients.restrict(potential, names.select(cfg.where))
     watch = {name: _by_name(function, point, cfg) for name, function in (observe or {}).items()}
     result = of_potential(potential, sampler, cfg, seed, progress, watch)
     where = "all" if cfg.where is None else ",".join(cfg.where)
+    sampled = None if cfg.where is None else names.matching(cfg.where)
     kind = str(potential.at.dtype).removeprefix("torch.")
-    return Measurement(*result, len(potential.at), loss_at, kind, backend, where, potential.n)
+    return Measurement(*result, len(potential.at), loss_at, kind, backend, where, potential.n, sampled)
 
 
 def of_potential(
@@ -94,7 +97,7 @@ def precision(sampler: Any, wish: str, parameters: int) -> torch.dtype:
     """float64 for Metropolis kernels up to a million parameters, float32 otherwise, unless the user chose."""
     if wish != "auto":
         return {"float32": torch.float32, "float64": torch.float64}[wish]
-    return torch.float64 if type(sampler).metropolis and parameters <= FLOAT64_UP_TO else torch.float32
+    return torch.float64 if type(sampler).unbiased and parameters <= FLOAT64_UP_TO else torch.float32
 
 
 def _potential(point: Point, target: str, dtype: torch.dtype, hardware: Any) -> tuple[Potential, str, float]:
@@ -172,7 +175,7 @@ def _checks(potential: Potential, plan: Plan, probes: Probes, draws: Draws, seed
             flags.append("not_a_minimum")
     if draws.stopped_by == "budget":
         return _Checked(tuple(flags), tuple(notes), spent)  # no time for a second run; the estimator raises `budget`
-    if not type(plan.sampler).metropolis:
+    if not type(plan.sampler).unbiased:
         other = _second(potential, plan, probes, seed)
         if other is None:
             flags.append("unchecked")
@@ -191,7 +194,9 @@ def _checks(potential: Potential, plan: Plan, probes: Probes, draws: Draws, seed
 
 def _quarter(plan: Plan, step_size: float) -> Plan:
     """A quarter of the draws and of the warm-up, without adaptation."""
-    sampler = replace(plan.sampler, step_size=step_size, adapt=0)
+    sampler = plan.sampler
+    if hasattr(sampler, "adapt"):
+        sampler = replace(sampler, step_size=step_size, adapt=0)
     return replace(plan, sampler=sampler, warmup=max(4, plan.warmup // 4), draws=max(8, plan.draws // 4))
 
 

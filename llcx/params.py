@@ -33,13 +33,17 @@ class Layout:
         pairs = zip(self.names, parts, self.shapes, strict=True)
         return {name: part.reshape(w.shape[:-1] + shape) for name, part, shape in pairs}
 
-    def select(self, globs: Sequence[str]) -> Tensor:
-        """Positions [P'] of the parameters whose names match one of `globs`. A glob that matches nothing is refused."""
+    def matching(self, globs: Sequence[str]) -> frozenset[str]:
+        """Names that match one of `globs`. A glob that matches nothing is refused."""
         for glob in globs:
             if not any(fnmatchcase(name, glob) for name in self.names):
                 raise ValueError(f"where={glob!r} matches no parameter; names: {', '.join(self.names)}")
-        chosen = [any(fnmatchcase(name, glob) for glob in globs) for name in self.names]
-        masks = [torch.full((prod(shape),), keep) for shape, keep in zip(self.shapes, chosen, strict=True)]
+        return frozenset(name for name in self.names if any(fnmatchcase(name, glob) for glob in globs))
+
+    def select(self, globs: Sequence[str]) -> Tensor:
+        """Positions [P'] of the parameters whose names match one of `globs`."""
+        chosen = self.matching(globs)
+        masks = [torch.full((prod(s),), name in chosen) for name, s in zip(self.names, self.shapes, strict=True)]
         return torch.cat(masks).nonzero().squeeze(1)
 
 

@@ -15,7 +15,7 @@ from llcx.config import STAGES, Config, ranges
 from llcx.measure import measure
 from llcx.registry import TASKS
 from llcx.terminal import Terminal, plain, table
-from llcx.types import Point, Spec, Task, Training
+from llcx.types import Point, Snapshots, Spec, Task, Training
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def run(cfg: Config, resolved: Mapping[str, Any], path: Path) -> None:
         work: dict[str, Callable[[], Any]] = {
             "train": lambda: train(task, specs, cfg, folder, terminal, broken),
             "measure": lambda: measure_all(task, specs, cfg, folder, terminal, broken),
-            "analyse": lambda: folder.tables(task.analyse([dict(row) for row in folder.rows])),
+            "analyse": lambda: folder.tables(task.analyse([dict(row) for row in folder.rows], snapshots(folder))),
             "figures": lambda: draw(folder),
             "report": lambda: write_report(folder),
         }
@@ -136,14 +136,19 @@ def build(task: Task, spec: Spec, folder: Writer, broken: Mapping[str, str]) -> 
     """The point, from its snapshot where it has a training; LookupError where that left none."""
     snapshot = None
     if spec.training is not None:
-        files = TrainingLog(folder.path, spec.training)
-        snapshot = files.snapshot(spec.role)
+        snapshot = snapshots(folder)(spec.training, spec.role)
         if snapshot is None:
-            why = broken.get(spec.training, f"it left {', '.join(files.roles()) or 'nothing'}")
+            left = TrainingLog(folder.path, spec.training).roles()
+            why = broken.get(spec.training, f"it left {', '.join(left) or 'nothing'}")
             raise LookupError(f"training {spec.training} left no snapshot {spec.role}: {why}")
     point = task.point(spec, snapshot)
     folder.describe(task.name, spec.name, rows.facts(point))
     return point
+
+
+def snapshots(folder: Writer) -> Snapshots:
+    """The weights that trainings left in the folder."""
+    return lambda training, role: TrainingLog(folder.path, training).snapshot(role)
 
 
 def measure_one(row: rows.Row, point: Point, kernel: Any, cfg: Config, folder: Writer, terminal: Terminal) -> None:

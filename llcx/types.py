@@ -41,6 +41,17 @@ class Noise(Protocol):
 Target = Callable[[Chains, Index | None], tuple[PerChain, Chains]]  # (w, minibatch) -> log density [C] and its gradient
 
 
+class Conditionals(Protocol):
+    """A target that knows Gaussian conditionals."""
+
+    @property
+    def blocks(self) -> tuple[Tensor, ...]:
+        """Positions [G, b] of each block: G groups of b parameters, independent given all others."""
+
+    def conditional(self, w: Chains, block: Tensor) -> tuple[Float[Tensor, "C G b b"], Float[Tensor, "C G b"]]:
+        """Precision A of each group given all others, and A times its mean."""
+
+
 class Kernel(NamedTuple):
     """A Markov kernel as two pure functions. `state.w` is the position [C, P]; Metropolis kernels keep `accept`."""
 
@@ -62,6 +73,7 @@ class Potential:
     population: bool  # n*beta is free: the loss is an expectation, not a sample mean
     target: str  # data | self
     flops: float  # of one full gradient of one chain, counted
+    blocks: tuple[Tensor, ...] = ()  # [G, b] each, as StatModel.blocks
 
 
 @dataclass(frozen=True)
@@ -73,6 +85,9 @@ class StatModel:
     kl: Callable[[Any, Any], PerExample] | None = None  # (output at w*, output) -> KL(p* || p) an example
     closed: Mapping[str, Callable[[Chains], PerChain]] = field(default_factory=dict)  # target -> K of flat parameters
     forward: Callable[[nn.Module, Batch], Any] | None = None  # (module, batch) -> output; None: module(batch[0])
+    blocks: tuple[
+        Tensor, ...
+    ] = ()  # [G, b] positions in w: given all others K is a quadratic in the G groups, each alone
 
 
 class Rows(NamedTuple):
@@ -111,6 +126,7 @@ class Point:
     data: Data
     known: Known = Known()
     target: str = "data"  # the target where the configuration leaves it open: data | self
+    restricted: Callable[[frozenset[str]], Known] | None = None  # (names sampled) -> the answer with all others frozen
 
 
 Progress = Callable[[str, int, int, Mapping[str, float]], None]  # (stage, done, total, what to show)
@@ -159,6 +175,9 @@ class Training(NamedTuple):
     steps: Callable[[State], Iterator[Event]]
 
 
+Snapshots = Callable[[str, str], State | None]  # (training, role) -> the weights that it left
+
+
 class Tables(NamedTuple):
     """What an analysis leaves under analysis/: rows for CSV files, arrays for npz files, by file stem."""
 
@@ -180,8 +199,8 @@ class Task(Protocol):
     def point(self, spec: Spec, snapshot: State | None) -> Point:
         """The point itself, `snapshot` being what `spec.training` yielded for `spec.role`."""
 
-    def analyse(self, rows: list[dict[str, Any]]) -> Tables:
-        """Tables over the rows of metrics_summary.csv, of one run or of a sweep."""
+    def analyse(self, rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
+        """Tables over the rows of metrics_summary.csv and the weights that trainings left."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from llcx.registry import TASKS
-from llcx.types import Data, Event, Known, Point, Spec, State, StatModel, Streams, Tables, Training
+from llcx.types import Data, Event, Known, Point, Snapshots, Spec, State, StatModel, Streams, Tables, Training
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class ToyTask:
         model = StatModel(module, nll, closed={"data": lambda w: 0.5 * (w - at.reshape(1, -1).to(w)).square().sum(1)})
         return Point(spec.name, spec.coords, model, Data((x, x), 4, "population"), known)
 
-    def analyse(self, rows: list[dict[str, str]]) -> Tables:
+    def analyse(self, rows: list[dict[str, str]], snapshot: Snapshots) -> Tables:
         table = [{"point": row["point"], "llc": row["llc"]} for row in rows]
         return Tables({"points": table}, {"sizes": {"n": [len(rows)]}})
 

@@ -60,12 +60,19 @@ def measured(row: Row, point: Point, measurement: Any) -> Row:
     return {
         **row,
         **{key: getattr(estimate, key) for key in OF_ESTIMATE},
-        **answers(point.known, estimate.llc, estimate.nbeta, estimate.gamma),
+        **answers(key(point, measurement.sampled), estimate.llc, estimate.nbeta, estimate.gamma),
         **{key: getattr(measurement, key) for key in ("where", "n", "parameters", "loss_at", "dtype", "backend")},
         "chains": chains,
         "draws": draws,
         "wnv": estimate.llc_sd**2 / estimate.ess * estimate.gradients_main if estimate.ess > 0 else None,
     }
+
+
+def key(point: Point, sampled: frozenset[str] | None) -> Known:
+    """The answer key where `sampled` parameters alone move (None: all do), without which nothing is known of them."""
+    if sampled is None:
+        return point.known
+    return Known() if point.restricted is None else point.restricted(sampled)
 
 
 def answers(known: Known, llc: float, nbeta: float, gamma: float) -> Row:

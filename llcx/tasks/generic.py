@@ -6,6 +6,7 @@ record with `seeds`, a record `grid` of lists, and, for trained models, `fit` (l
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +14,7 @@ from torch import nn
 
 from llcx import rng
 from llcx.fit import Objective, empirical, training
-from llcx.types import Data, Known, Point, Spec, State, StatModel, Streams, Tables, Training
+from llcx.types import Data, Known, Point, Snapshots, Spec, State, StatModel, Streams, Tables, Training
 
 Coords = Mapping[str, float | int | str]
 
@@ -34,17 +35,22 @@ class Recipe:
     model: Callable[[Any, Streams], StatModel]  # its module at the initial weights, or at w* where nothing is trained
     data: Callable[[Any, Streams], Data]
     axes: Mapping[str, str] = field(default_factory=dict)  # key of cfg.grid -> dotted field of cfg that it sets
+    views: Mapping[str, str] = field(default_factory=dict)  # the same for fields that no training depends on
     replicas: Callable[[Any, Streams], Iterator[Arm]] | None = None  # several problems of one configuration
     coords: Callable[[Any, Streams], Coords] | None = None  # integers and names, cheap
     trained: Callable[[Any], bool] = lambda cfg: hasattr(cfg, "fit")
     objective: Callable[[Any, Streams], Objective] | None = None  # None: the mean nll over the data
     finish: Callable[[Any, Streams, StatModel, Data], StatModel] | None = None  # adds what depends on w*: closed forms
     known: Callable[[Any, Streams, nn.Module], Known] | None = None
-    analyse: Callable[[list[dict[str, Any]]], Tables] | None = None
+    restricted: Callable[[Any, Streams, nn.Module, frozenset[str]], Known] | None = (
+        None  # some parameters sampled alone
+    )
+    target: Callable[[Any], str] | None = None  # None: self for the checkpoints of a training, data otherwise
+    analyse: Callable[[list[dict[str, Any]], Snapshots], Tables] | None = None
 
 
 class GenericTask:
-    """Seeds x replicas x grid, a training for each arm that needs one, a point for each of its snapshots.
+    """Seeds x replicas x axes, a training for each arm that needs one, a point for each of its snapshots and views.
 
     Streams depend on (seed, role), never on an axis's value, so that arms are paired by their seed. Raises ValueError,
     before anything is built, where a combination of axes is not a valid configuration.
@@ -53,31 +59,38 @@ class GenericTask:
     def __init__(self, cfg: Any, streams: Streams, recipe: Recipe) -> None:
         self.name, self.cfg, self.streams, self.recipe = str(cfg.name), cfg, streams, recipe
         self.arms = {arm.name: arm for arm in self._arms()}
-        self._arm_of = {spec.name: arm for arm in self.arms.values() for spec in self._specs(arm)}
+        self._points = {spec.name: (spec, view) for arm in self.arms.values() for spec, view in self._specs(arm)}
 
     def trainings(self) -> tuple[Training, ...]:
         return tuple(self._training(arm) for arm in self.arms.values() if self.recipe.trained(arm.cfg))
 
     def points(self) -> tuple[Spec, ...]:
-        return tuple(spec for arm in self.arms.values() for spec in self._specs(arm))
+        return tuple(spec for arm in self.arms.values() for spec, _ in self._specs(arm))
 
     def point(self, spec: Spec, snapshot: State | None) -> Point:
         """Raises ValueError where a trained point comes without its snapshot."""
-        cfg, streams = self._arm_of[spec.name][2:]
-        model, data = self.recipe.model(cfg, streams), self.recipe.data(cfg, streams)
+        cfg, streams = self._points[spec.name][1][2:]
+        recipe = self.recipe
+        model, data = recipe.model(cfg, streams), recipe.data(cfg, streams)
         if spec.training is not None:
             if snapshot is None:
                 raise ValueError(
                     f"point {spec.name} needs the snapshot {spec.role} of training {spec.training}, got none"
                 )
             model.module.load_state_dict(snapshot)
-        if self.recipe.finish is not None:
-            model = self.recipe.finish(cfg, streams, model, data)
-        known = Known() if self.recipe.known is None else self.recipe.known(cfg, streams, model.module)
-        return Point(spec.name, spec.coords, model, data, known, "self" if "step" in spec.coords else "data")
+        if recipe.finish is not None:
+            model = recipe.finish(cfg, streams, model, data)
+        known = Known() if recipe.known is None else recipe.known(cfg, streams, model.module)
+        restricted = None if recipe.restricted is None else partial(recipe.restricted, cfg, streams, model.module)
+        return Point(spec.name, spec.coords, model, data, known, self._target(cfg, spec), restricted)
 
-    def analyse(self, rows: list[dict[str, Any]]) -> Tables:
-        return Tables() if self.recipe.analyse is None else self.recipe.analyse(rows)
+    def _target(self, cfg: Any, spec: Spec) -> str:
+        if self.recipe.target is not None:
+            return self.recipe.target(cfg)
+        return "self" if spec.training is not None and cfg.fit.checkpoints else "data"
+
+    def analyse(self, rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
+        return Tables() if self.recipe.analyse is None else self.recipe.analyse(rows, snapshot)
 
     def _training(self, arm: Arm) -> Training:
         model, objective = self.recipe.model, self.recipe.objective
@@ -90,31 +103,23 @@ class GenericTask:
 
         return training(arm.name, lambda: model(cfg, streams).module, aim, cfg.fit, streams)
 
-    def _specs(self, arm: Arm) -> Iterator[Spec]:
-        """One point an arm; with checkpoints, one each."""
-        if not self.recipe.trained(arm.cfg):
-            yield Spec(arm.name, arm.coords)
-            return
-        fit = arm.cfg.fit
-        for role, step in zip(fit.roles(), (*sorted(set(fit.checkpoints)), fit.steps), strict=True):
-            if fit.checkpoints:
-                yield Spec(f"{arm.name},{role}", {**arm.coords, "step": step}, arm.name, role)
-            else:
-                yield Spec(arm.name, arm.coords, arm.name, role)
+    def _specs(self, arm: Arm) -> Iterator[tuple[Spec, Arm]]:
+        """One point a view, of the arm itself or of each of its snapshots; with it the arm as this view sees it."""
+        trained = self.recipe.trained(arm.cfg)
+        moments = arm.cfg.fit.moments() if trained else [("", 0)]
+        for (role, moment), values in product(moments, _combinations(self.cfg, self.recipe.views)):
+            view = arm
+            if trained and arm.cfg.fit.checkpoints:
+                moved = {**arm.coords, arm.cfg.fit.unit: moment}
+                view = arm._replace(name=f"{arm.name},{role}", coords=moved)
+            view = _with(view, values, self.recipe.views)
+            yield Spec(view.name, view.coords, *((arm.name, role) if trained else ())), view
 
     def _arms(self) -> Iterator[Arm]:
         for seed in range(self.cfg.seeds):
             for replica in self._replicas(seed):
-                for values in product(*self._grid().values()):
-                    yield self._arm(replica, dict(zip(self._grid(), values, strict=True)))
-
-    def _grid(self) -> dict[str, list[Any]]:
-        """The axes that have values, each of them different."""
-        found = {key: list(getattr(self.cfg.grid, key)) for key in self.recipe.axes if getattr(self.cfg.grid, key)}
-        for key, values in found.items():
-            if len(set(values)) < len(values):
-                raise ValueError(f"task.grid.{key} must hold different values, got {values}")
-        return found
+                for values in _combinations(self.cfg, self.recipe.axes):
+                    yield self._arm(replica, values)
 
     def _replicas(self, seed: int) -> Iterator[Arm]:
         """Seed k of a study is the study of seed + k."""
@@ -123,14 +128,32 @@ class GenericTask:
             return self.recipe.replicas(self.cfg, streams)
         return iter([Arm(self.name, {}, self.cfg, streams)])
 
-    def _arm(self, replica: Arm, values: dict[str, Any]) -> Arm:
-        cfg = replica.cfg
-        for key, value in values.items():
-            cfg = with_value(cfg, self.recipe.axes[key], value)
-        own = {} if self.recipe.coords is None else self.recipe.coords(cfg, replica.streams)
-        named = dict(values) | ({"seed": replica.streams.seed} if self.cfg.seeds > 1 else {})
-        name = ",".join([replica.name, *(f"{key}={value}" for key, value in named.items())])
-        return Arm(name, {**replica.coords, **own, **named}, cfg, replica.streams)
+    def _arm(self, replica: Arm, values: Coords) -> Arm:
+        arm = _with(replica, values, self.recipe.axes)
+        own = {} if self.recipe.coords is None else self.recipe.coords(arm.cfg, arm.streams)
+        arm = arm._replace(coords={**replica.coords, **own, **values})
+        if self.cfg.seeds == 1:
+            return arm
+        seed = arm.streams.seed
+        return arm._replace(name=f"{arm.name},seed={seed}", coords={**arm.coords, "seed": seed})
+
+
+def _combinations(cfg: Any, axes: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Every choice of one value an axis, of the axes that have values, each of them different."""
+    found = {key: list(getattr(cfg.grid, key)) for key in axes if getattr(cfg.grid, key)}
+    for key, values in found.items():
+        if len(set(values)) < len(values):
+            raise ValueError(f"task.grid.{key} must hold different values, got {values}")
+    return (dict(zip(found, values, strict=True)) for values in product(*found.values()))
+
+
+def _with(arm: Arm, values: Coords, axes: Mapping[str, str]) -> Arm:
+    """The arm at `values` of the axes, which its name and its coordinates then say."""
+    cfg = arm.cfg
+    for key, value in values.items():
+        cfg = with_value(cfg, axes[key], value)
+    name = ",".join([arm.name, *(f"{key}={value}" for key, value in values.items())])
+    return arm._replace(name=name, coords={**arm.coords, **values}, cfg=cfg)
 
 
 def with_value(record: Any, path: str, value: Any) -> Any:

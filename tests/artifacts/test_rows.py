@@ -1,9 +1,13 @@
 """Columns of metrics_summary.csv: coordinates and the answer key."""
 
+from dataclasses import replace
+
 import pytest
+from torch import nn
 
 from llcx.artifacts import rows
-from llcx.types import Known, Spec
+from llcx.likelihoods import Gaussian
+from llcx.types import Data, Known, Point, Spec, StatModel
 
 
 def test_the_known_value_is_local_where_it_is_known() -> None:
@@ -14,6 +18,14 @@ def test_the_known_value_is_local_where_it_is_known() -> None:
     nothing = rows.answers(Known(), 3.0, 10.0, 1.0)
     assert nothing["known_llc"] is nothing["rel_error"] is nothing["known_from"] is None
     assert rows.answers(Known(0.0), 3.0, 10.0, 1.0)["rel_error"] is None
+
+
+def test_where_some_parameters_are_frozen_the_answer_is_that_of_the_others_or_none() -> None:
+    point = Point("p", {}, StatModel(nn.Linear(1, 1), Gaussian()), Data((), 1), Known(3.0))
+    assert rows.key(point, None).lam == 3.0
+    assert rows.key(point, frozenset({"weight"})).lam is None
+    part = replace(point, restricted=lambda names: Known(len(names) / 2))
+    assert rows.key(part, frozenset({"weight"})).lam == 0.5
 
 
 def test_coordinates_become_columns() -> None:

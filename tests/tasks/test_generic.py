@@ -26,6 +26,7 @@ class Lines:
 @dataclass(frozen=True)
 class Axes:
     width: list[int] = field(default_factory=list)
+    side: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Line:
     fit: Fit = field(default_factory=lambda: Fit(steps=40, every=10, learning_rate=0.1))
     grid: Axes = field(default_factory=Axes)
     seeds: int = 1
+    side: str = "as it is"
     name: str = "line"
 
 
@@ -61,7 +63,7 @@ def test_two_functions_make_a_task() -> None:
     point = task.point(spec, events[-1].snapshots["final"])
     assert torch.equal(point.model.module.weight, events[-1].snapshots["final"]["weight"])  # type: ignore[arg-type]
     assert events[-1].metrics["loss"] < events[0].metrics["loss"]
-    assert (point.known, task.analyse([])) == (Known(), Tables())
+    assert (point.known, task.analyse([], lambda training, role: None)) == (Known(), Tables())
 
 
 def test_checkpoints_are_points_in_time() -> None:
@@ -73,6 +75,39 @@ def test_checkpoints_are_points_in_time() -> None:
     training = task.trainings()[1]
     snapshots = [role for event in training.steps(training.start()) for role in event.snapshots]
     assert snapshots == ["init", "step=20", "final"]
+
+
+def test_views_are_several_points_of_one_training() -> None:
+    def mirrored(cfg: Line, streams: Streams, model: StatModel, data: Data) -> StatModel:
+        if cfg.side == "mirrored":
+            model.module.weight.data.neg_()  # type: ignore[operator]
+        return model
+
+    cfg = Line(fit=Fit(steps=20, checkpoints=[0]), grid=Axes([1, 2], ["as it is", "mirrored"]))
+    recipe = Recipe(model, data, axes={"width": "model.width"}, views={"side": "side"}, finish=mirrored)
+    task = GenericTask(cfg, rng.streams(0), recipe)
+    assert [training.name for training in task.trainings()] == ["line,width=1", "line,width=2"]
+    specs = [spec for spec in task.points() if spec.training == "line,width=2"]
+    assert [(spec.role, spec.coords["side"]) for spec in specs] == [
+        (role, side) for role in ("init", "final") for side in ("as it is", "mirrored")
+    ]
+    assert specs[1].name == "line,width=2,init,side=mirrored"
+    start = task.trainings()[1].start()
+    weights = {name: start[f"module.{name}"] for name in ("weight", "bias")}
+    plain, turned = (task.point(spec, weights).model.module.weight for spec in specs[:2])
+    assert torch.equal(plain, -turned)  # type: ignore[arg-type, operator]
+
+
+def test_what_is_known_of_a_part_of_the_parameters_is_asked_with_its_names() -> None:
+    def part(cfg: Line, streams: Streams, module: nn.Module, names: frozenset[str]) -> Known:
+        return Known(0.5 * sum(p.numel() for name, p in module.named_parameters() if name in names))
+
+    recipe = Recipe(model, data, trained=lambda cfg: False, restricted=part, target=lambda cfg: "self")
+    task = GenericTask(Line(), rng.streams(0), recipe)
+    point = task.point(task.points()[0], None)
+    assert point.target == "self"
+    assert point.restricted is not None
+    assert point.restricted(frozenset({"weight"})).lam == 1.0
 
 
 def test_nothing_is_built_before_it_is_asked_for() -> None:
