@@ -36,7 +36,7 @@ class Auto:
     name: str = "auto"
 
     needs: ClassVar[tuple[str, ...]] = ("gradient",)
-    metropolis: ClassVar[bool] = True
+    unbiased: ClassVar[bool] = True
 
 
 @SAMPLERS.register("auto", Auto)
@@ -63,22 +63,24 @@ def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator) -> 
     Raises ValueError where the kernel needs what the potential does not have.
     """
     nbeta, gamma = temperature(potential, cfg)
+    _require(potential, sampler, gamma)
     batch = getattr(sampler, "batch_size", None)
     sampler, batch, why = _minibatches(potential, sampler, batch)
     probes = probe(potential, nbeta, gamma, generator, with_noise=batch is not None)
     chains, warmup, draws, every = counts(potential, sampler, cfg)
-    if "full_data" in sampler.needs:
+    if hasattr(sampler, "leapfrog"):
         sampler = _trim(potential, sampler, chains * (warmup + draws), seconds(cfg.budget))
         if sampler.step_size == "auto":
             sampler = replace(sampler, adapt=warmup if sampler.adapt is None else sampler.adapt)
-    sampler = replace(sampler, step_size=step(sampler, probes, nbeta, gamma, batch))
+    if hasattr(sampler, "step_size"):
+        sampler = replace(sampler, step_size=step(sampler, probes, nbeta, gamma, batch))
     found = Plan(sampler, nbeta, gamma, chains, warmup, draws, every, gradients=probes.gradients)
     return replace(found, notes=(*why, *_notes(found, potential, probes, batch))), probes
 
 
 def bias_flags(found: Plan, probes: Probes) -> tuple[str, ...]:
     """Flags of biases that the law of SGLD predicts for this plan."""
-    if type(found.sampler).metropolis:
+    if type(found.sampler).unbiased:
         return ()
     factors = predicted(found, probes.curvature, probes.noise, getattr(found.sampler, "batch_size", None))
     limit = 1 + 1.5 * LIMITS.bias  # a calibrated step aims at 1 + bias
@@ -154,6 +156,21 @@ def _noise(potential: Potential, at: Flat, generator: Generator) -> float:
     return float(torch.linalg.eigvalsh(grads @ grads.T / count)[-1])
 
 
+def _require(potential: Potential, sampler: Any, gamma: float) -> None:
+    """Raise ValueError where the sampler needs conditionals that are not there."""
+    if "conditionals" not in sampler.needs:
+        return
+    if sum(block.numel() for block in potential.blocks) != len(potential.at):
+        raise ValueError(
+            f"sampler must be one that needs gradients alone, got {sampler.name}, whose loss must be quadratic in blocks "
+            "of its parameters, as that of task=lsa or dln is; sampler=hmc is exact too"
+        )
+    if gamma == 0:
+        raise ValueError(
+            f"estimator.gamma must be > 0 with sampler={sampler.name}, got 0; flat directions need a prior"
+        )
+
+
 def _minibatches(potential: Potential, sampler: Any, batch: int | None) -> tuple[Any, int | None, tuple[str, ...]]:
     if batch is None:
         return sampler, None, ()
@@ -168,6 +185,8 @@ def counts(potential: Potential, sampler: Any, cfg: LLC) -> tuple[int, int, int,
     parameters = len(potential.at)
     if "full_data" not in sampler.needs:
         chains, warmup, draws, every = 4, 9_000, 200, 5
+    elif "conditionals" in sampler.needs:
+        chains, warmup, draws, every = 16, 500, 200, 10
     elif potential.exact:
         chains = 16 if parameters <= SMALL else 4 if parameters <= 100 * SMALL else 2
         warmup, draws, every = (60, 120, 1) if parameters <= WIDE else (40, 40, 1)
@@ -195,7 +214,7 @@ def step(sampler: Any, probes: Probes, nbeta: float, gamma: float, batch: int | 
     if sampler.step_size != "auto":
         return float(sampler.step_size)
     stiff = nbeta * probes.curvature + gamma
-    if type(sampler).metropolis:
+    if type(sampler).unbiased:
         return float(0.08 / max(stiff, 1e-12) ** 0.5)
     noisy = nbeta**2 * probes.noise / batch if batch else 0.0
     return float(4 * LIMITS.bias / max(stiff, noisy, 1e-12))
@@ -208,9 +227,11 @@ def _notes(found: Plan, potential: Potential, probes: Probes, batch: int | None)
     first = (
         f"{sampler.name} on the {loss}: {found.chains} chains x "
         f"({found.warmup} warm-up + {found.draws} draws{thinned}), n*beta={found.nbeta:.4g}, gamma={found.gamma:.3g}, "
-        f"largest curvature {probes.curvature:.3g}, step {sampler.step_size:.2g}"
+        f"largest curvature {probes.curvature:.3g}"
     )
-    if type(sampler).metropolis:
+    if hasattr(sampler, "step_size"):
+        first += f", step {sampler.step_size:.2g}"
+    if type(sampler).unbiased:
         return (first,)
     left, right = predicted(found, probes.curvature, probes.noise, batch)
     return (

@@ -62,12 +62,12 @@ def standard_error(trace: Trace) -> float:
     return worst * max(1.0, mixing if mixing == mixing else 1.0) ** 0.5
 
 
-def checks(draws: Draws, *, exact: bool, parameters: int, metropolis: bool) -> tuple[str, ...]:
+def checks(draws: Draws, *, exact: bool, parameters: int) -> tuple[str, ...]:
     """Flags of a single run."""
     trace = draws.energy
     mean = float(trace.mean())
     ratio = float(trace.var()) / mean if mean > 0 else nan
-    accept = nan if draws.accept is None else float(draws.accept.mean())
+    low, high = LIMITS.accept
     found = {
         "below_baseline": bool((trace < -1e-6).any()),
         "rhat": _above(rhat(trace), LIMITS.rhat),
@@ -76,7 +76,7 @@ def checks(draws: Draws, *, exact: bool, parameters: int, metropolis: bool) -> t
         "leaving_basin": _leaving(draws.distance),
         "fluctuation_high": _above(ratio, LIMITS.fluctuation[1]),
         "fluctuation_low": exact and ratio < LIMITS.fluctuation[0],
-        "acceptance": metropolis and not LIMITS.accept[0] <= accept <= LIMITS.accept[1],
+        "acceptance": draws.accept is not None and not low <= float(draws.accept.mean()) <= high,
         "above_half_parameters": mean - 3 * standard_error(trace) > parameters / 2,
         "budget": draws.stopped_by == "budget",
     }

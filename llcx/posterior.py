@@ -7,6 +7,9 @@ Lau et al. (2023), arXiv:2308.12108; n*beta = n / log n is Watanabe's (2013) cho
 
 from math import log
 
+from jaxtyping import Float
+from torch import Tensor
+
 from llcx.types import Chains, Index, PerChain, Potential
 
 
@@ -37,6 +40,28 @@ class Posterior:
         shift = w - self.potential.at
         logp = -self.nbeta * k - 0.5 * self.gamma * shift.double().square().sum(1)
         return logp, -(self.nbeta * grad + self.gamma * shift)
+
+    @property
+    def blocks(self) -> tuple[Tensor, ...]:
+        """Positions [G, b] that have Gaussian conditionals: see StatModel.blocks."""
+        return self.potential.blocks
+
+    def conditional(self, w: Chains, block: Tensor) -> tuple[Float[Tensor, "C G b b"], Float[Tensor, "C G b"]]:
+        """Precision A and A times the mean of the parameters in each group of `block`, given all others.
+
+        The gradient is linear in a block of a quadratic, h - A u at u: b + 1 gradients, one at 0 and one at each unit
+        vector, give h and A without a loss of digits. The groups are probed together.
+        """
+        chains, (groups, size) = len(w), block.shape
+        probes = w.repeat(size + 1, 1, 1)
+        probes[:, :, block.reshape(-1)] = 0.0
+        for column in range(size):
+            probes[column + 1, :, block[:, column]] = 1.0
+        _, grad = self(probes.flatten(0, 1), None)
+        self.gradients += size
+        slopes = grad.unflatten(0, (size + 1, chains))[:, :, block.reshape(-1)].unflatten(2, (groups, size))
+        precision = (slopes[0] - slopes[1:]).permute(1, 2, 3, 0)
+        return 0.5 * (precision + precision.mT), slopes[0]
 
     def energy(self, w: Chains) -> PerChain:
         """n*beta*K [C], the quantity whose posterior mean is the LLC."""

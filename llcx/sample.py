@@ -1,6 +1,7 @@
 """Drive C chains through warm-up and draws. Knows no model, no loss and no disk."""
 
 from collections.abc import Callable, Mapping
+from math import nan
 from time import perf_counter
 from typing import Any
 
@@ -58,7 +59,7 @@ def sample(
         warmup=warmup,
         last=run.state.w,
         accept=torch.stack(kept["accept"], 1).mean(1) if kept["accept"] else None,
-        step_size=float(getattr(run.state, "step_size", plan.sampler.step_size)),
+        step_size=float(getattr(run.state, "step_size", getattr(plan.sampler, "step_size", nan))),
         gradients=gradients,
         examples=examples,
         seconds=perf_counter() - begun,

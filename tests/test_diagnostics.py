@@ -36,7 +36,7 @@ def draws(energy: Trace, **changes: object) -> Draws:
 
 
 def flags(found: Draws, exact: bool = True, parameters: int = 50) -> tuple[str, ...]:
-    return diagnostics.checks(found, exact=exact, parameters=parameters, metropolis=found.accept is not None)
+    return diagnostics.checks(found, exact=exact, parameters=parameters)
 
 
 @pytest.mark.parametrize("lam", [0.5, 3.0, 40.0])

@@ -12,7 +12,7 @@ from llcx.samplers.sgld import SGLD, build
 from llcx.tasks.dln.loss import Quadratic, of_law
 from llcx.types import Data, Potential, StatModel, Trace
 from tests.problems import noisy_line, quadratic
-from tests.samplers.chains import gaussian
+from tests.samplers.chains import Normal
 
 WIDTHS = [4, 3, 4]
 
@@ -51,7 +51,7 @@ def test_the_order_of_the_parameters_changes_nothing_within_error() -> None:
 
 
 def test_a_chain_is_what_it_is_wherever_it_starts_in_the_buffer() -> None:
-    kernel = build(SGLD(0.1), gaussian(torch.ones(3, dtype=torch.float64)))
+    kernel = build(SGLD(0.1), Normal(torch.ones(3, dtype=torch.float64)))
     start = torch.arange(12, dtype=torch.float64).reshape(4, 3)
 
     class Swapped(ChainNoise):

@@ -147,9 +147,7 @@ def estimate(
     trace = draws.energy
     mu, se = float(trace.mean()), standard_error(trace)
     half = float(student.ppf(0.975, max(1, trace.shape[0] - 1))) * (se**2 + (0.01 * mu) ** 2) ** 0.5
-    raised = checks(
-        draws, exact=potential.exact, parameters=len(potential.at), metropolis=type(plan.sampler).metropolis
-    )
+    raised = checks(draws, exact=potential.exact, parameters=len(potential.at))
     return Estimate(
         llc=mu,
         llc_sd=float(trace.std()),

@@ -22,9 +22,18 @@ from llcx.types import Chains, Data, Flat, PerChain, Potential, StatModel
 
 
 def of_function(
-    value: Callable[[Chains], PerChain], at: Flat, *, n: int, population: bool = True, target: str = "data"
+    value: Callable[[Chains], PerChain],
+    at: Flat,
+    *,
+    n: int,
+    population: bool = True,
+    target: str = "data",
+    blocks: tuple[Tensor, ...] = (),
 ) -> Potential:
-    """The potential of a closed form `value`: K [C] of flat parameters [C, P], differentiable."""
+    """The potential of a closed form `value`: K [C] of flat parameters [C, P], differentiable.
+
+    `blocks` [G, b] each are positions in which it is quadratic, see StatModel.blocks.
+    """
 
     def full(w: Chains) -> tuple[PerChain, Chains]:
         w = w.detach().requires_grad_()
@@ -37,7 +46,14 @@ def of_function(
             return value(w).double()
 
     flops = _flops(lambda: full(at.unsqueeze(0)))
-    return Potential(at, full, energy, None, n, 0, exact=True, population=population, target=target, flops=flops)
+    return Potential(
+        *(at, full, energy, None, n, 0),
+        exact=True,
+        population=population,
+        target=target,
+        flops=flops,
+        blocks=tuple(block.to(at.device) for block in blocks),
+    )
 
 
 def of_scalar(potential: Callable[[Flat], Tensor], at: Flat, *, n: int) -> Potential:
@@ -75,7 +91,8 @@ def of_model(
     at = flatten(module)
     population = data.mode == "population"
     if target in model.closed:
-        exact = of_function(model.closed[target], at, n=data.n, population=population, target=target)
+        value, blocks = model.closed[target], model.blocks
+        exact = of_function(value, at, n=data.n, population=population, target=target, blocks=blocks)
         return replace(exact, mini=loss.mini, rows=source.rows), "closed", source.loss_at_minimum
     found = Potential(
         at,
@@ -93,7 +110,10 @@ def of_model(
 
 
 def restrict(potential: Potential, positions: Tensor) -> Potential:
-    """The same potential over the parameters at `positions` [P'], the others held at w*."""
+    """The same potential over the parameters at `positions` [P'], the others held at w*.
+
+    Blocks that are not sampled whole are lost.
+    """
     base, positions = potential.at, positions.to(potential.at.device)
 
     def embed(w: Chains) -> Float[Tensor, "C Q"]:  # all Q parameters
@@ -103,9 +123,13 @@ def restrict(potential: Potential, positions: Tensor) -> Potential:
         return found[0], found[1].index_select(1, positions)
 
     mini = potential.mini
+    place = torch.full((len(base),), -1, device=base.device).index_copy(
+        0, positions, torch.arange(len(positions), device=base.device)
+    )
     return replace(
         potential,
         at=base[positions],
+        blocks=tuple(moved for block in potential.blocks if bool(((moved := place[block]) >= 0).all())),
         full=lambda w: cut(potential.full(embed(w))),
         value=lambda w: potential.value(embed(w)),
         mini=None if mini is None else lambda w, idx: cut(mini(embed(w), idx)),

@@ -38,7 +38,7 @@ class HMC:
     name: str = "hmc"
 
     needs: ClassVar[tuple[str, ...]] = ("gradient", "full_data")
-    metropolis: ClassVar[bool] = True
+    unbiased: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_step_size(self.step_size)

@@ -25,7 +25,7 @@ class SGLD:
     name: str = "sgld"
 
     needs: ClassVar[tuple[str, ...]] = ("gradient",)
-    metropolis: ClassVar[bool] = False
+    unbiased: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_step_size(self.step_size)

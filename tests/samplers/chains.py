@@ -3,21 +3,28 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from llcx.rng import ChainNoise
-from llcx.types import Chains, Index, Kernel, PerChain, Target, Trace
+from llcx.types import Chains, Index, Kernel, PerChain, Trace
 
 C, BURN, DRAWS = 256, 300, 1500
 
 
-def gaussian(precision: torch.Tensor) -> Target:
-    """log p = -sum h w^2 / 2 with precisions h [P]."""
+class Normal:
+    """log p = -sum h w^2 / 2 with precisions h [P], as one block."""
 
-    def target(w: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
+    def __init__(self, precision: Tensor) -> None:
+        self.precision = precision
+        self.blocks = (torch.arange(len(precision)).unsqueeze(0),)
+
+    def __call__(self, w: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
         del batch
-        return -0.5 * (precision * w.square()).sum(1), -precision * w
+        return -0.5 * (self.precision * w.square()).sum(1), -self.precision * w
 
-    return target
+    def conditional(self, w: Chains, block: Tensor) -> tuple[Tensor, Tensor]:
+        precision = torch.diag_embed(self.precision[block]).expand(len(w), -1, -1, -1)
+        return precision, torch.zeros(len(w), *block.shape, dtype=w.dtype)
 
 
 def run(

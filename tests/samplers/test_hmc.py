@@ -6,7 +6,7 @@ import torch
 from llcx.rng import ChainNoise
 from llcx.samplers.hmc import HMC, build
 from llcx.types import Chains, Index, PerChain
-from tests.samplers.chains import gaussian, run
+from tests.samplers.chains import Normal, run
 from tests.stats import assert_matches
 
 TWO = torch.tensor([1.0, 1.0, 10.0, 10.0], dtype=torch.float64)
@@ -14,7 +14,7 @@ TWO = torch.tensor([1.0, 1.0, 10.0, 10.0], dtype=torch.float64)
 
 @pytest.mark.parametrize("step_size", [0.1, 0.4])  # the second is rejected often, and must be as right
 def test_both_curvatures_of_a_gaussian_are_exact_at_any_step(step_size: float) -> None:
-    kernel = build(HMC(step_size=step_size, leapfrog=6), gaussian(TWO))
+    kernel = build(HMC(step_size=step_size, leapfrog=6), Normal(TWO))
     for block in (slice(0, 2), slice(2, 4)):
         trace = run(kernel, 4, lambda w, b=block: 0.5 * (TWO * w.square())[:, b].sum(1), draws=400)  # type: ignore[misc]
         assert_matches(trace, 1.0)
@@ -42,7 +42,7 @@ def test_the_oracle_rejects_leapfrog_without_its_metropolis_step() -> None:
 
 
 def test_the_step_adapts_to_the_acceptance_asked_for_and_then_stands_still() -> None:
-    kernel = build(HMC(step_size=1e-3, leapfrog=10, adapt=60), gaussian(TWO.repeat(10)))
+    kernel = build(HMC(step_size=1e-3, leapfrog=10, adapt=60), Normal(TWO.repeat(10)))
     noise = ChainNoise(0, 16)
     state = kernel.init(torch.zeros(16, 40, dtype=torch.float64), noise)
     accepts, steps = [], []

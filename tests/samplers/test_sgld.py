@@ -5,7 +5,7 @@ import torch
 
 from llcx.samplers.sgld import SGLD, build
 from llcx.types import Chains, Index, PerChain, Trace
-from tests.samplers.chains import C, gaussian, run
+from tests.samplers.chains import C, Normal, run
 from tests.stats import assert_matches
 
 P = 4
@@ -13,7 +13,7 @@ P = 4
 
 def nbeta_loss(eps: float, nbeta: float, gamma: float, heat: float = 1.0) -> Trace:
     """nbeta * L along the chains, L = |w|^2 / 2; `heat` != 1 is a deliberately wrong sampler."""
-    target = gaussian(torch.full((P,), (nbeta + gamma) / heat, dtype=torch.float64))
+    target = Normal(torch.full((P,), (nbeta + gamma) / heat, dtype=torch.float64))
     return run(build(SGLD(eps), target), P, lambda w: 0.5 * nbeta * w.square().sum(1))
 
 
@@ -39,7 +39,7 @@ def test_minibatch_noise_heats_by_the_law_in_the_docstring() -> None:
     shaker = torch.Generator().manual_seed(3)
 
     def noisy(w: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
-        logp, grad = gaussian(torch.full((P,), h, dtype=torch.float64))(w, batch)
+        logp, grad = Normal(torch.full((P,), h, dtype=torch.float64))(w, batch)
         return logp, grad + spread * torch.randn(C, P, generator=shaker, dtype=torch.float64)
 
     truth = P * (1 + eps * spread**2 / 4) / (h * (1 - eps * h / 4))
@@ -53,7 +53,7 @@ def test_without_noise_it_is_gradient_descent_with_half_the_step() -> None:
         def normal(self, like: torch.Tensor) -> torch.Tensor:
             return torch.zeros_like(like)
 
-    kernel = build(SGLD(0.1), gaussian(torch.tensor([1.0, 3.0], dtype=torch.float64)))
+    kernel = build(SGLD(0.1), Normal(torch.tensor([1.0, 3.0], dtype=torch.float64)))
     start = torch.ones(2, 2, dtype=torch.float64)
     noise = Silent(0, 2)
     stepped = kernel.step(kernel.init(start, noise), None, noise).w
