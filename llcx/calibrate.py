@@ -162,8 +162,8 @@ def _require(potential: Potential, sampler: Any, gamma: float) -> None:
         return
     if sum(block.numel() for block in potential.blocks) != len(potential.at):
         raise ValueError(
-            f"sampler must be one that needs gradients alone, got {sampler.name}, whose loss must be quadratic in blocks "
-            "of its parameters, as that of task=lsa or dln is; sampler=hmc is exact too"
+            f"sampler must be one that needs gradients alone, got {sampler.name}, whose loss must be quadratic in "
+            "blocks of its parameters, as that of task=lsa or dln is; sampler=hmc is exact too"
         )
     if gamma == 0:
         raise ValueError(

@@ -107,8 +107,8 @@ def training(
 ) -> Training:
     """The training of `module()`, its initial weights included, on `objective()`; both are built when it starts.
 
-    Its snapshots are those of `cfg.moments()`, its events count in `cfg.unit`, the loss of an event is the mean over the
-    last of them. Raises FloatingPointError where the loss is no longer finite.
+    Its snapshots are those of `cfg.moments()`; its events count in `cfg.unit`, and the loss of each is the mean over
+    the last one. Raises FloatingPointError where the loss is no longer finite.
     """
 
     def start() -> State:

@@ -12,6 +12,7 @@ import llcx
 from llcx import artifacts, gradients, rng
 from llcx.main import main
 from llcx.registry import TASKS
+from llcx.types import Point, Task
 
 TASK_NAMES = TASKS.names()
 FILES = (
@@ -82,14 +83,46 @@ def test_points_are_known_from_the_configuration_and_alike_each_time(name: str) 
     assert specs[0]
 
 
+def first_point(name: str) -> Point:
+    """The first point of a task's own settings; where it is trained, at the first snapshot of its training."""
+    task: Task = TASKS.builder(name)(TASKS.schema(name)(), rng.streams(0))
+    spec = task.points()[0]
+    if spec.training is None:
+        return task.point(spec, None)
+    training = next(training for training in task.trainings() if training.name == spec.training)
+    event = next(event for event in training.steps(training.start()) if spec.role in event.snapshots)
+    return task.point(spec, event.snapshots[spec.role])
+
+
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_a_point_is_a_model_at_a_minimum_with_a_possible_answer(name: str) -> None:
-    task = TASKS.builder(name)(TASKS.schema(name)(), rng.streams(0))
-    spec = next(spec for spec in task.points() if spec.training is None)
-    point = task.point(spec, None)
-    potential = gradients.of_model(point.model, point.data, dtype=torch.float64)[0]
+    point = first_point(name)
+    potential = gradients.of_model(point.model, point.data, target=point.target, dtype=torch.float64)[0]
     k, grad = potential.full(potential.at.unsqueeze(0))
     assert abs(float(k)) < 1e-12
     assert float(grad.abs().max()) < 1e-8
     assert point.known.lam is not None
     assert 0 <= Fraction(point.known.lam) <= Fraction(len(potential.at), 2)
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_a_closed_form_is_a_quadratic_in_each_of_its_blocks(name: str) -> None:
+    """Third differences along a direction within a group vanish, mixed ones between groups do, and blocks cover w."""
+    point = first_point(name)
+    generator = torch.Generator().manual_seed(0)
+    if not point.model.blocks:
+        return
+    for target, value in point.model.closed.items():
+        at = gradients.of_model(point.model, point.data, target=target, dtype=torch.float64)[0].at
+        w = at + 0.3 * torch.randn(len(at), generator=generator, dtype=torch.float64)
+        assert torch.equal(torch.cat([block.reshape(-1) for block in point.model.blocks]).sort().values,
+                           torch.arange(len(at)))  # fmt: skip
+        for block in point.model.blocks:
+            step = torch.zeros(2, len(at), dtype=torch.float64)
+            for group in range(len(block)):
+                step[group % 2, block[group]] = torch.randn(block.shape[1], generator=generator, dtype=torch.float64)
+            k = value(torch.stack([w + t * step[0] for t in range(4)]))
+            assert abs(float(k[3] - 3 * k[2] + 3 * k[1] - k[0])) < 1e-9 * float(k.abs().max())
+            if len(block) > 1:
+                k = value(torch.stack([w, w + step[0], w + step[1], w + step[0] + step[1]]))
+                assert abs(float(k[3] - k[2] - k[1] + k[0])) < 1e-9 * float(k.abs().max())
