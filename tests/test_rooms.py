@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "collect": READERS,
     "doctor": READERS,
 }
+SHARED = ("__init__", "generic", "rows", "summary", "attention")  # of tasks: what any task may build on
 TOP = {"run", "dry", "api", "main"}  # may import everything; nobody below imports them
 ALSO = {"run": {"dry"}, "main": TOP}
 MAY_IMPORT |= {room: {*MAY_IMPORT, *ALSO.get(room, ())} for room in TOP}
@@ -47,8 +48,8 @@ def room_of(file: Path) -> str:
 
 
 def task_of(parts: tuple[str, ...]) -> str:
-    """The task of a module below tasks; `generic`, on which any task may build, and the folder itself are none."""
-    return parts[1] if len(parts) > 1 and parts[0] == "tasks" and parts[1] not in ("generic", "__init__") else ""
+    """The task of a module below tasks; what any task may build on, and the folder itself, are none."""
+    return parts[1] if len(parts) > 1 and parts[0] == "tasks" and parts[1] not in SHARED else ""
 
 
 def modules(node: ast.ImportFrom) -> list[tuple[str, ...]]:

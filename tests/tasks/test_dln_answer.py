@@ -4,11 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from llcx import theory
+from llcx import gradients, theory
+from llcx.params import flatten, layout
 from llcx.tasks.dln.answer import local, measured
 from llcx.tasks.dln.schema import Model, Size
-from tests.tasks.networks import point, points, task
+from llcx.types import Point
+from tests.tasks.networks import point, points, task, untrained
 
 
 @pytest.mark.parametrize(("widths", "rank"), [([5, 3, 5], 2), ([4, 6], 2), ([7, 7, 7, 7], 0), ([4] * 5, 1)])
@@ -69,3 +72,29 @@ def spectrum(*values: float) -> torch.Tensor:
 )
 def test_trained_ranks_are_measured_across_a_gap_or_not_at_all(layers: Any, rank: int, expected: Any) -> None:
     assert measured(layers, rank) == expected
+
+
+@pytest.mark.parametrize("w_star", ["balanced", "layerwise", "zero", "random_svd"])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_layer_that_moves_alone_has_half_the_rank_of_its_curvature(w_star: str, layer: int) -> None:
+    model = Model([4, 3, 5, 3], None if w_star in ("layerwise", "zero") else 2, w_star)
+    found = point(seed=3, model=model)
+    assert found.restricted is not None
+    names = layout(found.model.module)
+    positions = names.select([f"{layer}.weight"])
+    only = gradients.restrict(gradients.of_model(found.model, found.data, dtype=torch.float64)[0], positions)
+    curvature = torch.autograd.functional.hessian(lambda w: only_value(found, positions, w), only.at)
+    rank = int(torch.linalg.matrix_rank(curvature, rtol=1e-9))
+    assert found.restricted(frozenset({f"{layer}.weight"})).lam == rank / 2
+
+
+def only_value(found: Point, positions: Tensor, w: Tensor) -> Tensor:
+    at = flatten(found.model.module)
+    return found.model.closed["data"](at.index_copy(0, positions, w).unsqueeze(0)).sum()
+
+
+def test_nothing_is_known_where_two_layers_move_or_training_decides() -> None:
+    found = point(model=Model([4, 3, 4], 2))
+    assert found.restricted is not None
+    assert found.restricted(frozenset({"0.weight", "1.weight"})).lam is None
+    assert untrained(model=Model([4, 3, 4], 2, "trained")).restricted(frozenset({"0.weight"})).lam is None  # type: ignore[misc]

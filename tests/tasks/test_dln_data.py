@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from llcx import rng
+from llcx.tasks import rows as table
 from llcx.tasks.dln import data
-from llcx.tasks.dln.data import Taught, build_rows, stored
+from llcx.tasks.dln.data import Taught, build_rows
 from llcx.tasks.dln.schema import Model, Teacher
 from llcx.types import Data, Rows
 from tests.tasks.networks import arm, around, excess, point
@@ -30,24 +31,24 @@ def same(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> None:
 @pytest.mark.parametrize("inputs", ["gaussian", "uniform"])
 def test_a_row_is_the_same_stored_and_on_demand(mode: str, inputs: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = taught(mode=mode, inputs=inputs, n=50)
-    monkeypatch.setattr(data, "BLOCK", 64)
-    x, y = stored(rows, 50)
+    monkeypatch.setattr(table, "BLOCK", 64)
+    x, y = table.stored(rows, 50)
     some = torch.tensor([[7, 3], [49, 7]])
     same(rows(some), (x[some], y[some]))
 
 
 def test_rows_do_not_depend_on_their_number_nor_inputs_on_the_labels() -> None:
-    few, many = stored(taught(), 10), stored(taught(), 30)
+    few, many = table.stored(taught(), 10), table.stored(taught(), 30)
     same(few, (many[0][:10], many[1][:10]))
-    clean, loud = stored(taught(mode="noise_free"), 10), stored(taught(noise_std=2.0), 10)
+    clean, loud = table.stored(taught(mode="noise_free"), 10), table.stored(taught(noise_std=2.0), 10)
     assert torch.equal(clean[0], loud[0])
     torch.testing.assert_close(loud[1] - clean[1], 2 * (few[1] - clean[1]))
-    assert not torch.equal(few[0], stored(taught(seed=1), 10)[0])
+    assert not torch.equal(few[0], table.stored(taught(seed=1), 10)[0])
 
 
 @pytest.mark.parametrize("n", [1000, 1001])
 def test_the_second_half_of_population_rows_has_opposite_noise(n: int) -> None:
-    x, y = stored(taught(mode="population", n=n), n)
+    x, y = table.stored(taught(mode="population", n=n), n)
     noise, half = y - x @ MAP.T, (n + 1) // 2
     assert torch.equal(x[half:], x[: n // 2])
     torch.testing.assert_close(noise[half:], -noise[: n // 2])
@@ -68,7 +69,7 @@ def test_small_tables_are_stored_and_large_ones_computed(monkeypatch: pytest.Mon
     small = build_rows(Teacher(mode="noisy", n=50), MAP, rng.streams(0))
     assert isinstance(small.train, tuple)
     assert small.train[0].shape == (50, 4)
-    monkeypatch.setattr(data, "STORED_UP_TO", 50 * 7 * 8)
+    monkeypatch.setattr(table, "STORED_UP_TO", 50 * 7 * 8)
     large = build_rows(Teacher(mode="noisy", n=50), MAP, rng.streams(0))
     assert isinstance(large.train, Rows)
     assert large.train.total == large.n == 50
@@ -79,8 +80,8 @@ def test_the_sufficient_statistics_of_rows_on_demand_are_those_of_stored_rows(mo
     settings: dict[str, Any] = {"data": Teacher(mode="noisy", n=300)}
     w = around(point(**settings))
     from_table = point(**settings).model.closed["data"](w)
-    monkeypatch.setattr(data, "STORED_UP_TO", 0)
-    monkeypatch.setattr(data, "BLOCK", 700)
+    monkeypatch.setattr(table, "STORED_UP_TO", 0)
+    monkeypatch.setattr(table, "BLOCK", 700)
     torch.testing.assert_close(point(**settings).model.closed["data"](w), from_table, rtol=1e-12, atol=0)
 
 
@@ -97,7 +98,7 @@ def test_a_hundred_million_parameters_worth_of_rows_is_never_materialised() -> N
 
 
 def test_rows_on_demand_are_stored_once_as_many_were_asked_for_as_there_are() -> None:
-    kept = data.Kept(taught(), 20)
+    kept = table.Kept(taught(), 20)
     first = kept(torch.arange(20))
     tables = [kept._table is None]
     again = kept(torch.arange(20).reshape(4, 5))
@@ -110,7 +111,7 @@ def test_rows_on_demand_are_stored_once_as_many_were_asked_for_as_there_are() ->
 def test_inputs_have_the_covariance_asked_for(inputs: str, covariance: Any) -> None:
     cfg = Teacher(n=80_000, inputs=inputs, covariance=covariance)
     x = Taught(cfg, MAP, rng.streams(0))(torch.arange(40_000))[0]
-    wanted = data.covariance(cfg, 4)
+    wanted = table.covariance(covariance, 4)
     wanted = data.raw_variance(cfg) * torch.eye(4, dtype=torch.float64) if wanted is None else wanted
     size = wanted.diagonal().sqrt()
     assert ((x.T @ x / len(x) - wanted) / size / size[:, None]).abs().max() < 5 * (2 / len(x)) ** 0.5

@@ -16,6 +16,7 @@ from llcx.theory import RLCT
 from llcx.types import Known, Streams
 
 GLOBAL = "Aoyagi (2024), Neural Networks 172, Theorem 1"
+LAYER = "one layer moves: K is a quadratic, lambda half its rank"
 LOCAL = "local: the codimension of the fibre at w*, from the ranks of its layers"
 ZERO, NONZERO = 1e-4, 1e-2  # of the largest singular value: in between, a trained layer's rank is not decided
 
@@ -54,6 +55,18 @@ def known(cfg: DLN, streams: Streams, module: nn.Module) -> Known:
         at=AtTemperature(used),
         reference=GLOBAL if here is None else f"{GLOBAL}; {LOCAL}",
     )
+
+
+def restricted(cfg: DLN, streams: Streams, module: nn.Module, names: frozenset[str]) -> Known:
+    """Exact where a single layer moves between others of known ranks u (after it) and v: u v squares; else nothing."""
+    del module
+    ranks, layers = nets.layer_ranks(cfg.model, streams), [int(name.split(".")[0]) for name in names]
+    if ranks is None or len(layers) != 1:
+        return Known()
+    after = min(ranks[layers[0] + 1 :], default=cfg.model.widths[-1])
+    before = min(ranks[: layers[0]], default=cfg.model.widths[0])
+    exact = theory.regular(after * before)
+    return Known(float(exact.lam), exact.mult, float(exact.lam), AtTemperature(exact), LAYER)
 
 
 def local(widths: Sequence[int], ranks: Sequence[int], rank: int) -> RLCT | None:

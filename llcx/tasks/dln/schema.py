@@ -1,10 +1,11 @@
 """Settings of task=dln, and what is refused before anything runs."""
 
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 from llcx.fit import Fit
+from llcx.tasks.rows import check_covariance
 
 W_STARS = ("balanced", "layerwise", "random_svd", "zero", "trained")
 OWN_RANK = ("layerwise", "zero")  # kinds whose rank comes out of the draw
@@ -104,7 +105,7 @@ class DLN:
                 "task.data.covariance must be null where task.size draws the widths, "
                 f"got {self.data.covariance}; set task.model.widths instead"
             )
-        _check_covariance(self.data.covariance, self.model.widths[0])
+        check_covariance(self.data.covariance, self.model.widths[0], "task.model.widths[0]")
 
 
 def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
@@ -125,25 +126,3 @@ def _check_rank(model: Model, narrowest: int, where: str) -> None:
         raise ValueError(
             f"task.model.rank must be in 0..{narrowest}, {where}, got {rank}; lower the rank or widen the layers"
         )
-
-
-def _check_covariance(covariance: Any, width: int) -> None:
-    """Raise ValueError unless `covariance` is null, `width` numbers > 0 or a symmetric positive definite matrix."""
-    if covariance is None:
-        return
-    told = f"task.data.covariance must be null, {width} positive eigenvalues or a {width} x {width} matrix"
-    if not isinstance(covariance, list | tuple) or len(covariance) != width:
-        raise ValueError(f"{told}, got {covariance}; {width} is the width of the input, task.model.widths[0]")
-    rows = [row if isinstance(row, list | tuple) else [row] for row in covariance]
-    lengths = {len(row) for row in rows}
-    flat = [value for row in rows for value in row]
-    if lengths not in ({1}, {width}) or not all(_is_number(value) for value in flat):
-        raise ValueError(f"{told}, got {covariance}")
-    if lengths == {1} and min(flat) <= 0:
-        raise ValueError(f"{told}, got {covariance}; eigenvalues must be > 0")
-    if width > 1 and lengths == {width} and any(rows[i][j] != rows[j][i] for i in range(width) for j in range(i)):
-        raise ValueError(f"{told}, got {covariance}; a covariance is symmetric")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

@@ -1,8 +1,10 @@
 """task=dln: how model, rows, exact loss and answer key make a point."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,20 +13,19 @@ from llcx.fit import Objective, empirical
 from llcx.likelihoods import Gaussian
 from llcx.registry import DATA, MODELS, TASKS
 from llcx.tasks.dln import answer, nets, weights
-from llcx.tasks.dln.data import blocks, build_rows, covariance, mixing, raw_variance
-from llcx.tasks.dln.errors import errors
+from llcx.tasks.dln.data import build_rows, raw_variance
 from llcx.tasks.dln.loss import Moments, Quadratic, of_law, of_rows
 from llcx.tasks.dln.schema import DLN, Model, Teacher
 from llcx.tasks.generic import GenericTask, Recipe
-from llcx.types import Data, Rows, StatModel, Streams
+from llcx.tasks.rows import batches, covariance
+from llcx.tasks.summary import errors
+from llcx.types import Data, Snapshots, StatModel, Streams, Tables
 
 AXES = {"rank": "model.rank", "n": "data.n", "noise_std": "data.noise_std"}
 
 
 @TASKS.register("dln", DLN)
 def build(cfg: DLN, streams: Streams) -> GenericTask:
-    """Raises ValueError for settings that no network can have."""
-    mixing(cfg.data, cfg.model.widths[0])
     return GenericTask(
         cfg,
         streams,
@@ -38,7 +39,8 @@ def build(cfg: DLN, streams: Streams) -> GenericTask:
             objective=objective,
             finish=with_closed_forms,
             known=answer.known,
-            analyse=errors,
+            restricted=answer.restricted,
+            analyse=errors_by_class,
         ),
     )
 
@@ -55,14 +57,28 @@ def build_data(cfg: DLN, streams: Streams) -> Data:
     return build_rows(cfg.data, weights.true_map(cfg.model, streams), streams)
 
 
+def errors_by_class(rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
+    """analysis/errors.csv: estimates against the known values, one row a class, sampler and target."""
+    del snapshot
+    return Tables({"errors": errors(rows, {"class": "at.class"})})
+
+
 def with_closed_forms(cfg: DLN, streams: Streams, model: StatModel, data: Data) -> StatModel:
     """The model with K of the targets `data` and `self` as functions of its flat parameters."""
     centre = weights.product([layer.detach().double() for layer in model.module.parameters()])
+    model = replace(model, blocks=blocks_of(cfg.model.widths))
     of_self = _quadratic(cfg, data, centre, None)
     if cfg.model.w_star != "trained" and cfg.data.mode != "noisy":  # w* labels the rows itself
         return replace(model, closed={"data": of_self, "self": of_self})
     of_data = _quadratic(cfg, data, centre, weights.true_map(cfg.model, streams))
     return replace(model, closed={"data": of_data, "self": of_self})
+
+
+def blocks_of(widths: Sequence[int]) -> tuple[Tensor, ...]:
+    """A block a layer, in which K is quadratic; the rows of the last one are independent under any moments of x."""
+    sizes = [out * into for into, out in pairwise(widths)]
+    parts = torch.arange(sum(sizes)).split(sizes)
+    return (*(part.unsqueeze(0) for part in parts[:-1]), parts[-1].unflatten(0, (widths[-1], widths[-2])))
 
 
 def objective(cfg: DLN, streams: Streams) -> Objective:
@@ -87,15 +103,7 @@ def _quadratic(cfg: DLN, data: Data, centre: Tensor, labels: Tensor | None) -> Q
 
 def _moments(cfg: DLN, data: Data, centre: Tensor, labels: Tensor | None) -> Moments:
     if cfg.data.mode == "population":
-        second = covariance(cfg.data, cfg.model.widths[0])
+        second = covariance(cfg.data.covariance, cfg.model.widths[0])
         gap = None if labels is None else centre - labels
         return of_law(raw_variance(cfg.data) if second is None else second, gap)
-    return of_rows(_batches(data), None if labels is None else centre)
-
-
-def _batches(data: Data) -> Iterator[tuple[Tensor, Tensor]]:
-    if not isinstance(data.train, Rows):
-        yield data.train
-        return
-    columns = sum(leaf.shape[-1] for leaf in data.train.take(torch.arange(1)))
-    yield from map(data.train.take, blocks(data.train.total, columns))
+    return of_rows(batches(data), None if labels is None else centre)

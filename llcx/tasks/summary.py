@@ -1,33 +1,39 @@
-"""analysis/errors.csv of task=dln: estimates against the known values, one row a class, sampler and target."""
+"""Tables of errors over the points of a study: estimates against known values, one row a group of points."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import isfinite, nan
 from statistics import fmean, median
 from typing import Any
 
-from llcx.types import Tables
+Row = dict[str, Any]  # of metrics_summary.csv, typed or as text
 
 
-def errors(rows: list[dict[str, Any]]) -> Tables:
-    """Relative errors against known_llc. Rows that failed, or whose answer is unknown, are counted and left out."""
+def errors(rows: Sequence[Row], by: Mapping[str, str], against: Sequence[str] = ("known_llc",)) -> list[Row]:
+    """Relative errors of `llc` against each column of `against`, over the rows that agree in `by`, sampler and target.
+
+    `by` names the columns of the table after those of `rows`: {"class": "at.class"}. Rows that failed, or whose answer
+    is unknown, are counted and left out.
+    """
     groups = defaultdict(list)
     for row in rows:
-        groups[row.get("at.class", "single"), row["sampler"], row["target"]].append(row)
-    return Tables({"errors": [_summary(*key, group) for key, group in groups.items()]})
+        groups[(*(row.get(column, "single") for column in by.values()), row["sampler"], row["target"])].append(row)
+    names = (*by, "sampler", "target")
+    return [
+        dict(zip(names, key, strict=True)) | _summary(group, column)
+        for key, group in groups.items()
+        for column in against
+    ]
 
 
-def _summary(of_class: str, sampler: str, target: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(rows: Sequence[Row], against: str) -> Row:
     answered = [row for row in rows if isfinite(number(row, "llc"))]
-    pairs = [(number(row, "known_llc"), number(row, "llc")) for row in answered]
+    pairs = [(number(row, against), number(row, "llc")) for row in answered]
     pairs = [(truth, llc) for truth, llc in pairs if isfinite(truth)]
     signed = [llc / truth - 1 for truth, llc in pairs if truth != 0]
     sizes = sorted(map(abs, signed))
     return {
-        "class": of_class,
-        "sampler": sampler,
-        "target": target,
         "nets": len(rows),
         "failed": len(rows) - len(answered),
         "flagged": sum(str(row["healthy"]) != "True" for row in answered),
@@ -38,12 +44,12 @@ def _summary(of_class: str, sampler: str, target: str, rows: list[dict[str, Any]
         "bias": median(signed) if signed else nan,
         "order_preservation": order_preservation(pairs),
         "median_seconds": median(number(row, "seconds") for row in answered) if answered else nan,
-        "covered": covered(answered),
-        "against": "known_llc",
+        "covered": covered(answered, "known_at" if against == "known_llc" else against),
+        "against": against,
     }
 
 
-def number(row: dict[str, Any], key: str) -> float:
+def number(row: Row, key: str) -> float:
     """A cell as a float, nan where it is empty or missing."""
     cell = row.get(key)
     return nan if cell is None or cell == "" else float(cell)
@@ -60,13 +66,13 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def order_preservation(pairs: Sequence[tuple[float, float]]) -> float:
-    """Share of the pairs of networks with different known values whose estimates stand in the same order."""
+    """Share of the pairs of points with different known values whose estimates stand in the same order."""
     kept = [(a[1] - b[1]) * (a[0] - b[0]) > 0 for a, b in combinations(pairs, 2) if a[0] != b[0]]
     return fmean(kept) if kept else nan
 
 
-def covered(rows: Sequence[dict[str, Any]]) -> float:
-    """Share of the intervals that hold the value expected at their temperature, where it is known."""
-    known = [(number(row, "known_at"), row) for row in rows]
-    inside = [number(row, "low") <= truth <= number(row, "high") for truth, row in known if isfinite(truth)]
+def covered(rows: Sequence[Row], truth: str = "known_at") -> float:
+    """Share of the intervals that hold the value in the column `truth`, where it is known."""
+    known = [(number(row, truth), row) for row in rows]
+    inside = [number(row, "low") <= value <= number(row, "high") for value, row in known if isfinite(value)]
     return fmean(inside) if inside else nan
