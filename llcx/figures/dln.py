@@ -3,20 +3,14 @@
 llc_loglog.png where a run has more than one network; dln_scaling.png where it pools several classes.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Colormap, ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from llcx.artifacts import RunFolder
-from llcx.figures import comparison, rows, scaling, scatter, style, wording
-from llcx.figures.rows import Row
+from llcx.figures import comparison, rows, scaling, scatter, shading, style, wording
 
 
 def draw(folder: RunFolder) -> list[Path]:
@@ -35,15 +29,13 @@ def loglog(folder: RunFolder) -> Figure | None:
     groups = rows.by_series(known)
     picture, axes = square_panels(len(groups))
     scatter.scale(axes, known, logarithmic=True)
-    norm = Normalize(*ends([row.parameters for row in known]))
+    norm = shading.norm(known)
     for axis, (series, group) in zip(axes, groups.items(), strict=True):
-        scatter.panel(axis, group, partial(paint, norm=norm))
+        scatter.panel(axis, group, partial(shading.paint, norm=norm))
         scatter.box(axis, group, rows.lost(every, series))
         axis.set_title(comparison.heading(series, group), fontsize=10)
     style.outer_labels(axes, r"theory $\lambda$ (Aoyagi)", r"estimate $\hat\lambda$")
-    picture.colorbar(
-        ScalarMappable(norm, shades()), ax=axes, label=r"$\log_{10}$ parameters", shrink=0.8, aspect=30, pad=0.015
-    )
+    shading.bar(picture, axes, norm)
     left = wording.absent("Without a known value, not drawn", [row for row in every if not row.known > 0], every)
     notes = [wording.conditions(known), wording.flagged(every), left, wording.failures(every)]
     return style.finish(picture, "Deep linear networks: estimate against theory", notes, scatter.keys(axes))
@@ -55,21 +47,3 @@ def square_panels(count: int) -> tuple[Figure, list[Axes]]:
         picture = Figure(figsize=(8, 8), layout="compressed")
         return picture, [picture.subplots()]
     return style.grid(count, 3, 0.93, square=True)
-
-
-def shades() -> Colormap:
-    """Magma without its palest end, which a white page swallows."""
-    return ListedColormap(matplotlib.colormaps["magma"](np.linspace(0.0, 0.88, 256)))
-
-
-def ends(parameters: Sequence[float]) -> tuple[float, float]:
-    """Range of log10 parameters, never empty."""
-    logs = np.log10([count for count in parameters if count > 0] or [1.0])
-    low, high = float(logs.min()), float(logs.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
-
-
-def paint(axis: Axes, group: Sequence[Row], hollow: bool, norm: Normalize) -> None:
-    """Markers coloured by log10 parameters, with a white edge; hollow ones have the colour on their edge."""
-    colours = shades()(norm(np.log10([row.parameters for row in group])))
-    style.dots(axis, scatter.places(group), colours, hollow=hollow, label=scatter.kind(hollow), s=46)

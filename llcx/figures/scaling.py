@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from llcx.artifacts import RunFolder
-from llcx.figures import rows, style, wording
+from llcx.figures import rows, style, tables, wording
 from llcx.figures.rows import Row
 
 LEAST = 1e-4  # relative error at the lower edge of the axis
@@ -60,20 +60,34 @@ def strip_chart(axis: Axes, strips: Mapping[tuple[str, str], list[Row]]) -> None
     """|relative error|, logarithmic: triangles up above theory, down below it, hollow if flagged; quartiles beside."""
     rng = np.random.default_rng(0)  # sideways jitter, so that points are told apart
     for place, ((_, sampler), group) in enumerate(strips.items()):
-        sizes = np.maximum(np.abs([row.rel_error for row in group]), LEAST)
-        sideways = place + rng.uniform(-0.22, 0.22, len(group))
-        for up, hollow in product((True, False), repeat=2):
-            here = [(row.rel_error >= 0) == up and row.healthy != hollow for row in group]
-            if any(here):
-                spots = list(zip(sideways[here], sizes[here], strict=True))
-                style.dots(axis, spots, style.colour(sampler), "^" if up else "v", hollow=hollow, s=44)
-        quartiles = np.quantile(sizes, [0.25, 0.5, 0.75])
-        axis.vlines(place + 0.34, quartiles[0], quartiles[2], color=style.INK, lw=1.2)
-        axis.hlines(quartiles[1], place + 0.28, place + 0.40, color=style.INK, lw=2.4)
-    axis.set_yscale("log")
-    axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+        strip(axis, place, group, style.colour(sampler), rng)
     names = [f"{wording.plain(name)}\n{wording.plain(sampler)}" for name, sampler in strips]
     axis.set_xticks(range(len(strips)), names)
+    axes_of_errors(axis)
+
+
+def strip(axis: Axes, place: float, group: Sequence[Row], colour: str, rng: np.random.Generator) -> None:
+    """The rows of one strip around `place`, which is 0.8 wide."""
+    sizes = np.maximum(np.abs([row.rel_error for row in group]), LEAST)
+    sideways = place + rng.uniform(-0.22, 0.22, len(group))
+    for up, hollow in product((True, False), repeat=2):
+        here = [(row.rel_error >= 0) == up and row.healthy != hollow for row in group]
+        if any(here):
+            spots = list(zip(sideways[here], sizes[here], strict=True))
+            style.dots(axis, spots, colour, "^" if up else "v", hollow=hollow, s=44)
+    quartiles = np.quantile(sizes, [0.25, 0.5, 0.75])
+    axis.vlines(place + 0.34, quartiles[0], quartiles[2], color=style.INK, lw=1.2)
+    axis.hlines(quartiles[1], place + 0.28, place + 0.40, color=style.INK, lw=2.4)
+
+
+def axes_of_errors(axis: Axes) -> None:
+    """Logarithmic shares against strips that have names."""
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    if high < 20 * low:
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.tick_params(axis="x", length=0, labelsize=9, labelcolor=style.INK)
     axis.grid(False, axis="x")
     axis.set_ylabel("|relative error| against known $\\lambda$")
@@ -87,18 +101,11 @@ def keys() -> dict[str, Line2D]:
 
 def write_table(axis: Axes, table: Sequence[Mapping[str, str]]) -> None:
     """analysis/errors.csv as it stands, shares in per cent."""
-    axis.set_axis_off()
-    if not table:
-        axis.text(0.5, 0.5, "analysis/errors.csv is not there yet", ha="center", va="center", color=style.MUTED)
-        return
-    cells = [[cell(key, line.get(key, "")) for key in HEADS] for line in table]
-    whole = Bbox.unit()
-    drawn = axis.table(cells, colLabels=list(HEADS.values()), cellLoc="right", bbox=whole, edges="horizontal")
-    drawn.auto_set_font_size(False)
-    for (line, column), box in drawn.get_celld().items():
-        box.set_edgecolor(style.RULE)
-        colour, side = style.MUTED if line == 0 else style.INK, "left" if column < 3 else "right"
-        box.set_text_props(fontsize=8, color=colour, ha=side)
+    if table:
+        cells = [[cell(key, line.get(key, "")) for key in HEADS] for line in table]
+        tables.draw(axis, list(HEADS.values()), cells, 3)
+    else:
+        tables.absent(axis, "analysis/errors.csv is not there yet")
 
 
 def cell(key: str, text: str) -> str:

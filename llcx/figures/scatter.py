@@ -1,6 +1,7 @@
 """Estimate against known value, a panel a series, axes shared: what llc_comparison.png and llc_loglog.png share."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -69,8 +70,8 @@ def scale(axes: Sequence[Axes], rows: Sequence[Row], *, logarithmic: bool) -> No
             style.plain_log(axis.yaxis, ends)
 
 
-def box(axis: Axes, group: Sequence[Row], failed: int) -> None:
-    """N, mean and median relative error of the rows drawn, as they stand in metrics_summary.csv."""
+def box(axis: Axes, group: Sequence[Row], failed: int, *, below: bool = False, fontsize: float = 9) -> None:
+    """N, mean and median relative error of the rows drawn, upper left or, `below` the line of equality, lower right."""
     errors = np.abs([row.rel_error for row in group if np.isfinite(row.rel_error)])
     ill = sum(not row.healthy for row in group)
     lines = [f"N = {len(group)}" + (f"  ({ill} flagged)" if ill else "") + (f", {failed} failed" if failed else "")]
@@ -78,8 +79,9 @@ def box(axis: Axes, group: Sequence[Row], failed: int) -> None:
         mean, median = wording.percent(float(errors.mean())), wording.percent(float(np.median(errors)))
         lines += [f"mean |rel. error| {mean}", f"median |rel. error| {median}"]
     frame = {"facecolor": "white", "edgecolor": style.RULE, "boxstyle": "round,pad=0.4", "alpha": 0.92}
-    text = "\n".join(lines)
-    axis.text(0.035, 0.965, text, transform=axis.transAxes, va="top", linespacing=1.4, bbox=frame, zorder=6)
+    (x, y), (ha, va) = ((0.965, 0.035), ("right", "bottom")) if below else ((0.035, 0.965), ("left", "top"))
+    place: Any = {"transform": axis.transAxes, "ha": ha, "va": va, "fontsize": fontsize, "linespacing": 1.4}
+    axis.text(x, y, "\n".join(lines), multialignment="left", bbox=frame, zorder=6, **place)
 
 
 def keys(axes: Sequence[Axes]) -> dict[str, Line2D]:

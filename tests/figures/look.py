@@ -26,3 +26,12 @@ def hollow(axis: Axes) -> int:
         if len(faces) and to_hex(faces[0]) == "#ffffff" and to_hex(edges[0]) != "#ffffff":
             count += len(np.asarray(collection.get_offsets()))
     return count
+
+
+def apart(figure: Figure) -> bool:
+    """Whether no panel reaches into another, into the title, the legend or the footnote, or out of the figure."""
+    figure.draw_without_rendering()
+    above, below = figure.legends[0].get_window_extent().y0, figure.texts[1].get_window_extent().y1
+    boxes = [box.padded(-1) for panel in figure.axes if (box := panel.get_tightbbox()) is not None]
+    inside = [below < box.y0 and box.y1 < above and box.x0 > 0 and box.x1 < figure.bbox.x1 for box in boxes]
+    return all(inside) and not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
