@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from llcx.registry import DATA, ESTIMATORS, MODELS, SAMPLERS, TASKS, Registry
+from llcx.settings import one_of
 
 PHRASES = {  # what OmegaConf says of a wrong value, and how we say it
     r"Value '(?P<got>.*)' of type '\w+' could not be converted to (?P<want>\w+)": "must be of type {want}, got {got}",
@@ -28,11 +29,6 @@ PHRASES = {  # what OmegaConf says of a wrong value, and how we say it
 }
 WRAPPING = r"^\w+ raised while resolving interpolation: |^Could not create instance of `\w+`: "
 STAGES = ("train", "measure", "analyse", "figures", "report")
-
-
-def one_of(key: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, got {value}")
 
 
 @dataclass(frozen=True)

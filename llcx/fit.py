@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from llcx import rng
+from llcx.settings import one_of
 from llcx.types import Data, Event, Rows, State, StatModel, Streams, Training
 
 OPTIMIZERS = ("adam", "sgd", "lbfgs")
@@ -38,10 +39,8 @@ class Fit:
     checkpoints: list[int] = field(default_factory=list)  # steps (or epochs) whose weights are points too; 0: the start
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise ValueError(f"task.fit.optimizer must be one of {', '.join(OPTIMIZERS)}, got {self.optimizer}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"task.fit.schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule}")
+        one_of("task.fit.optimizer", self.optimizer, OPTIMIZERS)
+        one_of("task.fit.schedule", self.schedule, SCHEDULES)
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"task.fit.learning_rate must be > 0, got {self.learning_rate}")
         if not 0 <= self.momentum < 1:

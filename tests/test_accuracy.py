@@ -29,7 +29,9 @@ ROUNDED = 0.02  # what those are known to
 @pytest.mark.slow
 @pytest.mark.parametrize("problem", LINEAR_ATTENTION)
 @pytest.mark.parametrize("sampler", [Gibbs(), HMC()], ids=lambda sampler: sampler.name)
-def test_exact_samplers_agree_with_another_one_on_linear_attention(problem: tuple[int, ...], sampler: Any) -> None:
+def test_exact_samplers_agree_with_another_one_on_linear_attention(
+    problem: tuple[int, int, int, int], sampler: Any
+) -> None:
     task = build(LSA(model=Model(*problem)), rng.streams(0))
     point = task.point(task.points()[0], None)
     times = {"warmup": 300, "draws": 200, "every": 10} if sampler.name == "gibbs" else {"warmup": 100, "draws": 350}

@@ -95,7 +95,7 @@ def test_a_scalar_loss_is_refused_with_the_cure() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sampler": "nope"}, "sampler=nope is unknown; known: auto, hmc, sgld"),
+        ({"sampler": "nope"}, "sampler=nope is unknown; known: auto, gibbs, hmc, sgld"),
         ({"target": "both"}, r"estimator\.target must be one of"),
         ({"where": ["head.*"]}, "matches no parameter; names: weight"),
         ({"measure_on": "other"}, r"estimator\.measure_on is not available in this version"),

@@ -54,7 +54,7 @@ def test_a_file_without_its_schema_is_checked_all_the_same() -> None:
     with pytest.raises(ValueError, match=r"sampler\.batch_size must be of type Integer, got many"):
         config.records(cfg)
     cfg.sampler = OmegaConf.create({"batch_size": 3})
-    with pytest.raises(ValueError, match=r"sampler\.name must be one of auto, hmc, sgld, got nothing"):
+    with pytest.raises(ValueError, match=r"sampler\.name must be one of auto, gibbs, hmc, sgld, got nothing"):
         config.records(cfg)
 
 

@@ -22,14 +22,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "types": set(),
     "theory": {"types"},
     "terminal": {"types"},
-    "config": {"types", "registry"},
+    "settings": set(),
+    "config": {"types", "registry", "settings"},
     **{room: {"types", *CORE[:i]} for i, room in enumerate(CORE)},
     "samplers": {"types", "registry"},  # no model, data, theory or disk
-    "estimators": {"types", "registry", "diagnostics"},  # the answer key is not in the exam room
+    "estimators": {"types", "registry", "settings", "diagnostics"},  # the answer key is not in the exam room
     "calibrate": {"types", "registry", "posterior", "gradients", "diagnostics", "samplers", "estimators"},
     "measure": {"types", *CORE, *KERNELS},
-    "fit": {"types", "params", "rng", "gradients"},
-    "tasks": {"types", "registry", "theory", "fit", "params", "rng", "likelihoods"},
+    "fit": {"types", "settings", "params", "rng", "gradients"},
+    "tasks": {"types", "registry", "settings", "theory", "fit", "params", "rng", "likelihoods"},
     "artifacts": {"types", "config"},
     "figures": {"types", "artifacts", "theory"},
     "report": READERS,

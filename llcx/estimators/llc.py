@@ -18,6 +18,7 @@ from torch import Tensor
 
 from llcx.diagnostics import checks, ess, one_sided, rhat, standard_error
 from llcx.registry import ESTIMATORS
+from llcx.settings import one_of
 from llcx.types import Draws, Plan, Potential, Trace
 
 CHECKS = ("off", "quick", "full")
@@ -54,9 +55,9 @@ class LLC:
         if self.gamma is not None and not self.gamma >= 0:
             raise ValueError(f"estimator.gamma must be >= 0, got {self.gamma}")
         check_nbeta(self.nbeta)
-        _one_of("target", self.target, (None, "data", "self"))
-        _one_of("check", self.check, CHECKS)
-        _one_of("mode", self.mode, ("basin", "local"))
+        one_of("estimator.target", self.target, (None, "data", "self"))
+        one_of("estimator.check", self.check, CHECKS)
+        one_of("estimator.mode", self.mode, ("basin", "local"))
         seconds(self.budget)
         for key in ("where_each", "measure_on", "target_se"):
             if getattr(self, key) is not None:
@@ -65,11 +66,6 @@ class LLC:
             raise ValueError("estimator.polish=true is not available in this version; leave it false")
         if self.check == "full":
             raise ValueError("estimator.check=full is not available in this version; use quick or off")
-
-
-def _one_of(key: str, value: Any, known: tuple[Any, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"estimator.{key} must be one of {', '.join(map(str, known))}, got {value!r}")
 
 
 def check_nbeta(nbeta: Any) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
 from itertools import product
+from math import nan
 from typing import Any, NamedTuple, cast
 
 from torch import nn
 
 from llcx import rng
 from llcx.fit import Objective, empirical, training
+from llcx.theory import RLCT
 from llcx.types import Data, Known, Point, Snapshots, Spec, State, StatModel, Streams, Tables, Training
 
 Coords = Mapping[str, float | int | str]
@@ -47,6 +49,17 @@ class Recipe:
     )
     target: Callable[[Any], str] | None = None  # None: self for the checkpoints of a training, data otherwise
     analyse: Callable[[list[dict[str, Any]], Snapshots], Tables] | None = None
+
+
+@dataclass(frozen=True)
+class AtTemperature:
+    """The expected estimate at n*beta, up to O(1 / log^2); gamma's shrinkage is not in it."""
+
+    rlct: RLCT
+
+    def __call__(self, nbeta: float, gamma: float) -> float:
+        del gamma
+        return self.rlct.at(nbeta) if nbeta > 1 else nan
 
 
 class GenericTask:

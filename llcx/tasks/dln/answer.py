@@ -1,9 +1,7 @@
 """The answer key of a deep linear network: what theory says about w*."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
-from math import nan
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +10,7 @@ from llcx import theory
 from llcx.tasks.dln import nets
 from llcx.tasks.dln.schema import DLN
 from llcx.tasks.dln.weights import product
+from llcx.tasks.generic import AtTemperature
 from llcx.theory import RLCT
 from llcx.types import Known, Streams
 
@@ -19,17 +18,6 @@ GLOBAL = "Aoyagi (2024), Neural Networks 172, Theorem 1"
 LAYER = "one layer moves: K is a quadratic, lambda half its rank"
 LOCAL = "local: the codimension of the fibre at w*, from the ranks of its layers"
 ZERO, NONZERO = 1e-4, 1e-2  # of the largest singular value: in between, a trained layer's rank is not decided
-
-
-@dataclass(frozen=True)
-class AtTemperature:
-    """The expected estimate at n*beta, up to O(1 / log^2); gamma's shrinkage is not in it."""
-
-    rlct: RLCT
-
-    def __call__(self, nbeta: float, gamma: float) -> float:
-        del gamma
-        return self.rlct.at(nbeta) if nbeta > 1 else nan
 
 
 def known(cfg: DLN, streams: Streams, module: nn.Module) -> Known:

@@ -5,6 +5,7 @@ from math import inf
 from typing import Any
 
 from llcx.fit import Fit
+from llcx.settings import one_of
 from llcx.tasks.rows import check_covariance
 
 W_STARS = ("balanced", "layerwise", "random_svd", "zero", "trained")
@@ -28,7 +29,7 @@ class Model:
                 f"task.model.widths must be two or more positive widths, got {list(self.widths)}; "
                 "input, hidden..., output, for example [5,3,5]"
             )
-        _one_of("task.model.w_star", self.w_star, W_STARS)
+        one_of("task.model.w_star", self.w_star, W_STARS)
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Teacher:
     name: str = "teacher"
 
     def __post_init__(self) -> None:
-        _one_of("task.data.mode", self.mode, MODES)
-        _one_of("task.data.inputs", self.inputs, INPUTS)
+        one_of("task.data.mode", self.mode, MODES)
+        one_of("task.data.inputs", self.inputs, INPUTS)
         if self.n is not None and self.n < 1:
             raise ValueError(f"task.data.n must be >= 1, got {self.n}; null: what task.size says")
         if not 0 < self.noise_std < inf:
@@ -106,11 +107,6 @@ class DLN:
                 f"got {self.data.covariance}; set task.model.widths instead"
             )
         check_covariance(self.data.covariance, self.model.widths[0], "task.model.widths[0]")
-
-
-def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, got {value}")
 
 
 def _check_rank(model: Model, narrowest: int, where: str) -> None:

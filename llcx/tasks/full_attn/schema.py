@@ -5,6 +5,7 @@ from math import inf
 from typing import Any
 
 from llcx.fit import Fit
+from llcx.settings import at_least, one_of
 from llcx.tasks.attention.prompts import check_covariance
 
 W_STARS = ("trained", "icl")
@@ -25,9 +26,9 @@ class Model:
     name: str = "full_attn"
 
     def __post_init__(self) -> None:
-        _one_of("task.model.w_star", self.w_star, W_STARS)
-        _at_least("task.model", 1, d=self.d, d_l=1 if self.d_l is None else self.d_l)
-        _at_least("task.model", 0, init_value=self.init_value)
+        one_of("task.model.w_star", self.w_star, W_STARS)
+        at_least("task.model", 1, d=self.d, d_l=1 if self.d_l is None else self.d_l)
+        at_least("task.model", 0, init_value=self.init_value)
         if not 0 < self.init_scale < inf:
             raise ValueError(f"task.model.init_scale must be > 0, got {self.init_scale}; zero weights never move")
         if self.rank is not None:
@@ -60,8 +61,8 @@ class RegressionPrompts:
     name: str = "regression_prompts"
 
     def __post_init__(self) -> None:
-        _one_of("task.data.mode", self.mode, MODES)
-        _at_least("task.data", 1, n=self.n, train=self.train, context=self.context)
+        one_of("task.data.mode", self.mode, MODES)
+        at_least("task.data", 1, n=self.n, train=self.train, context=self.context)
         if not 0 < self.noise_std < inf:
             raise ValueError(
                 f"task.data.noise_std must be > 0, got {self.noise_std}; labels are clean, it scales the loss"
@@ -96,8 +97,8 @@ class FullAttn:
     name: str = "full_attn"
 
     def __post_init__(self) -> None:
-        _at_least("task", 1, seeds=self.seeds)
-        _one_of("task.view", self.view, VIEWS)
+        at_least("task", 1, seeds=self.seeds)
+        one_of("task.view", self.view, VIEWS)
         if not 0 < self.rank_tolerance < 1:
             raise ValueError(f"task.rank_tolerance must be in (0, 1), got {self.rank_tolerance}")
         if self.model.d_l is not None and self.grid.d_l:
@@ -111,14 +112,3 @@ class FullAttn:
                 f"got {self.data.covariance}"
             )
         check_covariance(self.data.covariance, self.model.d)
-
-
-def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, got {value}")
-
-
-def _at_least(group: str, least: int, **values: float) -> None:
-    for key, value in values.items():
-        if not least <= value < inf:
-            raise ValueError(f"{group}.{key} must be >= {least}, got {value}")

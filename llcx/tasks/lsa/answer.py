@@ -10,12 +10,10 @@ alone. Where the columns of W_Q[:d] and W_K[:d] span R^d, (W_Q, W_K) -> sym(M) i
 numbers of sym(M) are as many squares; elsewhere nothing is known. Nor is it for so few prompts that the form is none.
 """
 
-from collections.abc import Callable
-from math import nan
-
 from torch import nn
 
 from llcx import theory
+from llcx.tasks.generic import AtTemperature
 from llcx.tasks.lsa import problems
 from llcx.tasks.lsa.schema import LSA, Model
 from llcx.theory import RLCT
@@ -39,14 +37,14 @@ def known(cfg: LSA, streams: Streams, module: nn.Module) -> Known:
         return Known(extra=extra)
     if model.output == "matrix":
         lam = float(full.lam)
-        return Known(lam, full.mult, lam, expected(full), FULL, extra)
+        return Known(lam, full.mult, lam, AtTemperature(full), FULL, extra)
     of_q, of_k, of_m = spanned(model)
     if min(model.d, of_q + of_k) < model.d:
         return Known(extra=extra)
     here = theory.regular(model.d * (model.d + 1) // 2)
     lam = float(here.lam)
     everywhere = 2 * of_m >= model.d  # sym(M*) has full rank: so have W_Q[:d] and W_K[:d] together, on the whole fibre
-    return Known(lam if everywhere else None, here.mult, lam, expected(here), SCALAR, extra)
+    return Known(lam if everywhere else None, here.mult, lam, AtTemperature(here), SCALAR, extra)
 
 
 def restricted(cfg: LSA, streams: Streams, module: nn.Module, names: frozenset[str]) -> Known:
@@ -62,7 +60,7 @@ def restricted(cfg: LSA, streams: Streams, module: nn.Module, names: frozenset[s
     of_symmetric = (model.d * (model.d + 1) - lost * (lost + 1)) // 2
     here = theory.regular((model.d + 1) * ranks.of_b if model.output == "matrix" else of_symmetric)
     lam = float(here.lam)
-    return Known(lam, here.mult, lam, expected(here), FROZEN)
+    return Known(lam, here.mult, lam, AtTemperature(here), FROZEN)
 
 
 def definite(cfg: LSA) -> bool:
@@ -89,8 +87,3 @@ def spanned(model: Model) -> tuple[int, int, int]:
     if model.w_star == "simple":
         return of_m, of_m, of_m
     return of_m + (of_b - of_m >= 1), of_m + (of_b - of_m == 2), of_m
-
-
-def expected(rlct: RLCT) -> Callable[[float, float], float]:
-    """The estimate expected at (n*beta, gamma), up to O(1 / log^2 n*beta); gamma's shrinkage is not in it."""
-    return lambda nbeta, gamma: rlct.at(nbeta) if nbeta > 1 else nan

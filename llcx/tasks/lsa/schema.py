@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
+from llcx.settings import at_least, one_of
 from llcx.tasks.attention.prompts import check_covariance
 
 W_STARS = ("alpha", "simple")
@@ -28,9 +29,9 @@ class Model:
     name: str = "lsa"
 
     def __post_init__(self) -> None:
-        _one_of("task.model.w_star", self.w_star, W_STARS)
-        _one_of("task.model.output", self.output, OUTPUTS)
-        _at_least("task.model", 1, d=self.d, d_l=self.d_l)
+        one_of("task.model.w_star", self.w_star, W_STARS)
+        one_of("task.model.output", self.output, OUTPUTS)
+        at_least("task.model", 1, d=self.d, d_l=self.d_l)
         _check_alpha(self)
         if self.rank is not None and not 0 <= self.rank <= most(self):
             raise ValueError(
@@ -50,8 +51,8 @@ class PromptData:
     name: str = "prompts"
 
     def __post_init__(self) -> None:
-        _one_of("task.data.mode", self.mode, MODES)
-        _at_least("task.data", 1, context=self.context, n=1 if self.n is None else self.n)
+        one_of("task.data.mode", self.mode, MODES)
+        at_least("task.data", 1, context=self.context, n=1 if self.n is None else self.n)
         if not 0 < self.noise_std < inf:
             raise ValueError(
                 f"task.data.noise_std must be > 0, got {self.noise_std}; for clean labels task.data.mode=noise_free"
@@ -65,7 +66,7 @@ class Loss:
     reduction: str = "mean"  # over the (N+1)^2 entries of the output | sum: as independent predictions
 
     def __post_init__(self) -> None:
-        _one_of("task.loss.reduction", self.reduction, REDUCTIONS)
+        one_of("task.loss.reduction", self.reduction, REDUCTIONS)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Size:
 
     def __post_init__(self) -> None:
         _check_ends("task.sizes.*.d", self.d)
-        _at_least("task.sizes.*", 1, n=self.n)
+        at_least("task.sizes.*", 1, n=self.n)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Theories:
     d_l: int = 60
 
     def __post_init__(self) -> None:
-        _at_least("task.theory", 1, d=1 if self.d is None else self.d, d_l=self.d_l)
+        at_least("task.theory", 1, d=1 if self.d is None else self.d, d_l=self.d_l)
         wrong = [rank for rank in self.ranks if self.d is not None and not 0 <= rank <= self.d]
         if wrong:
             raise ValueError(f"task.theory.ranks must be in 0..{self.d}, task.theory.d, got {wrong[0]}")
@@ -137,8 +138,8 @@ class LSA:
     name: str = "lsa"
 
     def __post_init__(self) -> None:
-        _at_least("task", 0, nets=self.nets)
-        _at_least("task", 1, seeds=self.seeds)
+        at_least("task", 0, nets=self.nets)
+        at_least("task", 1, seeds=self.seeds)
         if self.model.alpha is not None and self.grid.alpha:
             raise ValueError(
                 f"task.model.alpha must be null where task.grid.alpha={list(self.grid.alpha)} is an axis, "
@@ -190,17 +191,6 @@ def _told(model: Model) -> str:
     """What the largest rank goes by."""
     alpha = "" if model.w_star == "simple" else f" and alpha={model.alpha or 0}"
     return f"d={model.d}, d_l={model.d_l}{alpha}"
-
-
-def _one_of(key: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{key} must be one of {', '.join(known)}, got {value}")
-
-
-def _at_least(group: str, least: int, **values: int) -> None:
-    for key, value in values.items():
-        if value < least:
-            raise ValueError(f"{group}.{key} must be >= {least}, got {value}")
 
 
 def _check_ends(key: str, ends: Sequence[float]) -> None:
