@@ -35,7 +35,7 @@ def build(cfg: FullAttn, streams: Streams) -> GenericTask:
             data=build_data,
             axes=AXES,
             views={"view": "view"},
-            replicas=alone,
+            replicas=single,
             coords=coordinates,
             trained=lambda cfg: cfg.model.w_star == "trained",
             objective=objective,
@@ -56,7 +56,7 @@ def with_axis(cfg: FullAttn) -> FullAttn:
     return replace(cfg, grid=replace(cfg.grid, d_l=given)) if cfg.grid.d_l is None else cfg
 
 
-def alone(cfg: FullAttn, streams: Streams) -> Iterator[Arm]:
+def single(cfg: FullAttn, streams: Streams) -> Iterator[Arm]:
     """The one problem of a seed, as the configuration of a single one."""
     yield Arm(cfg.name, {}, replace(cfg, grid=Grid(d_l=[]), seeds=1), streams)
 
