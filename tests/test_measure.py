@@ -110,6 +110,7 @@ def test_a_restricted_llc_counts_the_chosen_parameters() -> None:
     assert_matches(found.estimate.draws, 1.5, rel_se=0.04)
 
 
+@pytest.mark.slow
 def test_sgld_on_minibatches_agrees_within_its_own_interval() -> None:
     found = line(SGLD(batch_size=50), gamma=1.0, warmup=1500, draws=200)
     assert found.estimate.low < 2.0 < found.estimate.high
@@ -160,6 +161,7 @@ def test_the_second_estimator_agrees_on_a_regular_model() -> None:
     assert found.llc_fluct == pytest.approx(50, rel=0.2)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_a_known_answer_about_as_often_as_it_says() -> None:
     h = torch.ones(30, dtype=torch.float64)
     hits = [

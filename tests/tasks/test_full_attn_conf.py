@@ -12,7 +12,7 @@ from llcx.tasks.full_attn.task import build
 
 CONF = Path(__file__).parents[2] / "conf"
 STUDIES = {  # trainings, points, views, samplers
-    "full_attn_tiny": (1, 6, {"full", "lsa"}, ["auto"]),
+    "full_attn_tiny": (1, 4, {"full", "lsa"}, ["auto"]),
     "full_attn_known": (0, 9, {"full"}, ["gibbs", "auto"]),
     "full_attn_known_fast": (0, 4, {"full"}, ["gibbs", "auto"]),
     "full_attn_staircase": (1, 27, {"full"}, ["gibbs"]),

@@ -14,7 +14,7 @@ from llcx.tasks.lsa.task import build
 CONF = Path(__file__).parents[2] / "conf"
 CLASSES = {"small": ([3, 8], 10**5), "medium": ([15, 25], 10**5), "large": ([25, 35], 10**5)}
 STUDIES = {  # points, data, w*, samplers, ratio, bottleneck
-    "lsa_tiny": (3, "population", "alpha", ["auto"], [0.5, 1.5], True),
+    "lsa_tiny": (2, "population", "alpha", ["auto"], [0.5, 1.5], True),
     "lsa_alpha_bn": (21, "noise_free", "alpha", ["auto", "sgld"], [0.5, 1.5], True),
     "lsa_alpha_bn_fast": (3, "noise_free", "alpha", ["auto", "sgld"], [0.5, 1.5], True),
     "lsa_alpha": (21, "noise_free", "alpha", ["auto", "sgld"], [2.5, 3.5], False),
