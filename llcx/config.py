@@ -234,6 +234,9 @@ def fault(error: BaseException, within: str = "") -> str:
         return unknown(key, str(cause.key), [str(k) for k in node])  # type: ignore[union-attr]
     if hasattr(error, "options"):  # of a group
         group, _, name = str(error.missing_cfg_file).removesuffix(".yaml").rpartition("/")  # type: ignore[attr-defined]
+        if group.startswith("preset/"):
+            key, _, preset = group.removeprefix("preset/").partition("/")
+            return f"task/{key} must be a preset of task={name}, got {preset}, one of {', '.join(error.options)}"
         return f"{group or name} must be one of {', '.join(error.options or ['nothing'])}, got {name}"
     given = re.match(r"Error merging override \+*([\w.@/]+)=(.*)", f"{error}", re.DOTALL)
     for pattern, phrase in PHRASES.items():

@@ -36,6 +36,7 @@ REFUSED = {
     "out of range": (["task.model.width=0"], ["task.model.width", ">= 1", "got 0"]),
     "unknown option of a group": (["sampler=nope"], ["sampler", "auto, gibbs, hmc, sgld", "got nope"]),
     "unknown preset": (["task/size=nope"], ["task/size", "wide", "got nope"]),
+    "another task's preset": (["task=dln", "task/size=medium"], ["task/size", "task=dln", "got medium", "of lsa"]),
     "a sweep without --multirun": (["seed=1,2"], ["seed", "--multirun"]),
     "grammar": (["seed=[1"], ["[1"]),
     "no such device": (["hardware.device=cuda:99"], ["hardware.device", "cpu", "got cuda:99"]),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from llcx import rng
+from llcx.tasks.attention.modules import balanced
 from llcx.tasks.lsa import problems, weights
 from llcx.tasks.lsa.schema import Draw, Model, Size
 from tests.tasks.lsa_problems import arms
@@ -83,7 +84,7 @@ def test_a_simple_teacher_has_shrunk_gaussian_singular_values() -> None:
 @pytest.mark.parametrize(("kind", "columns"), [(Model(5, 7, 2, 1), 7), (Model(5, 3, 2, 1), 3), (Model(5, 4, 0, 0), 4)])
 def test_factors_multiply_to_the_teacher_and_are_balanced(kind: Model, columns: int) -> None:
     B, of_b = weights.teacher(kind, rng.streams(1)), problems.ranks(kind).of_b
-    W_Q, W_K = weights.balanced(B, of_b, columns)
+    W_Q, W_K = balanced(B, of_b, columns)
     assert W_Q.shape == W_K.shape == (6, columns)
     torch.testing.assert_close(W_Q @ W_K.T, B, rtol=0, atol=1e-15)
     values = torch.nn.functional.pad(torch.linalg.svdvals(B)[:of_b], (0, columns - of_b))

@@ -7,6 +7,7 @@
 Neither is divided by N. Parameters are W_Q, W_K [d+1, d_l] and, in full, W_V, W_O [d+1, d_l].
 """
 
+import torch
 from torch import Tensor, nn
 
 OUTPUTS = ("matrix", "scalar")
@@ -41,6 +42,17 @@ class FullAttention(nn.Module):
         scores = X @ key.unsqueeze(-1)
         read = (X.mT @ scores).squeeze(-1)
         return read @ self.W_V @ self.W_O[-1]
+
+
+def balanced(matrix: Tensor, rank: int, columns: int) -> tuple[Tensor, Tensor]:
+    """W_Q, W_K [p, columns] with W_Q^T W_Q = W_K^T W_K, whose W_Q W_K^T is the best of `rank` to `matrix` [p, p]."""
+    left, values, right = torch.linalg.svd(matrix)
+    root = values[:rank].sqrt()
+    pad = (0, columns - rank)
+    return (
+        nn.functional.pad(left[:, :rank] * root, pad),
+        nn.functional.pad(right[:rank].T * root, pad),
+    )
 
 
 def _copies(*weights: Tensor) -> list[nn.Parameter]:

@@ -12,7 +12,7 @@ Latham and Saxe (2025), "Training dynamics of in-context learning in linear atte
 import torch
 from torch import Tensor, nn
 
-from llcx.tasks.attention.modules import FullAttention, LinearAttention
+from llcx.tasks.attention.modules import FullAttention, LinearAttention, balanced
 from llcx.tasks.full_attn.schema import FullAttn
 from llcx.types import Streams
 
@@ -62,12 +62,8 @@ def counted(values: Tensor, tolerance: float) -> int:
 
 def linear(module: nn.Module, tolerance: float) -> LinearAttention:
     """Linear attention with the B of `module`, cut to its rank at the relative `tolerance`, in balanced factors."""
-    left, values, right = torch.linalg.svd(key_query(module))
-    d_l = module.get_parameter("W_Q").shape[1]
-    kept = min(counted(values, tolerance), d_l)
-    roots = values[:kept].sqrt()
-    W_Q, W_K = (nn.functional.pad(factor * roots, (0, d_l - kept)) for factor in (left[:, :kept], right[:kept].T))
-    return LinearAttention(W_Q, W_K)
+    B, d_l = key_query(module), module.get_parameter("W_Q").shape[1]
+    return LinearAttention(*balanced(B, min(counted(torch.linalg.svdvals(B), tolerance), d_l), d_l))
 
 
 def _icl(p: int, d_l: int, rank: int, root: float) -> list[Tensor]:

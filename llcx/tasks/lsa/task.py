@@ -11,7 +11,7 @@ from llcx.likelihoods import Gaussian
 from llcx.params import flatten
 from llcx.registry import DATA, MODELS, TASKS
 from llcx.tasks.attention.form import Quadratic, key_query
-from llcx.tasks.attention.modules import LinearAttention
+from llcx.tasks.attention.modules import LinearAttention, balanced
 from llcx.tasks.attention.moments import Moments, linear_of_law, linear_of_rows
 from llcx.tasks.generic import GenericTask, Recipe
 from llcx.tasks.lsa import answer, problems, tables, weights
@@ -60,7 +60,7 @@ def with_axis(cfg: LSA) -> LSA:
 def build_model(cfg: LSA, streams: Streams) -> StatModel:
     """A single problem at w*."""
     model = cfg.model
-    factors = weights.balanced(weights.teacher(model, streams), problems.ranks(model).of_b, model.d_l)
+    factors = balanced(weights.teacher(model, streams), problems.ranks(model).of_b, model.d_l)
     likelihood = Gaussian(cfg.data.noise_std * (cfg.data.context + 1 if _mean(cfg) else 1))
     module = LinearAttention(*factors, model.output)
     return StatModel(module, likelihood, likelihood.kl, forward=_column if model.output == "scalar" else None)

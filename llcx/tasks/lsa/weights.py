@@ -1,4 +1,4 @@
-"""Teachers of known rank: B = [[M, b], [c^T, k]] with rank(M) = r and rank(B) = r + alpha, and its balanced factors.
+"""Teachers of known rank: B = [[M, b], [c^T, k]] with rank(M) = r and rank(B) = r + alpha.
 
     M = U_r diag(s) V_r^T,    U, V Haar-distributed orthonormal columns, s = 0.1 + 0.1 |N(0, 1)|
 
@@ -29,17 +29,6 @@ def teacher(model: Model, streams: Streams) -> Tensor:
     if model.w_star == "simple":
         return _simple(model.d + 1, ranks.of_b, generator)
     return _bordered(model.d, ranks.of_m, ranks.of_b - ranks.of_m, generator)
-
-
-def balanced(matrix: Tensor, rank: int, columns: int) -> tuple[Tensor, Tensor]:
-    """W_Q, W_K [p, columns] with W_Q W_K^T = `matrix` [p, p] of `rank` and W_Q^T W_Q = W_K^T W_K."""
-    left, values, right = torch.linalg.svd(matrix)
-    root = values[:rank].sqrt()
-    pad = (0, columns - rank)
-    return (
-        torch.nn.functional.pad(left[:, :rank] * root, pad),
-        torch.nn.functional.pad(right[:rank].T * root, pad),
-    )
 
 
 def _bordered(d: int, rank: int, alpha: int, generator: Generator) -> Tensor:
