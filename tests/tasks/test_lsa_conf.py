@@ -96,4 +96,4 @@ def test_what_cannot_be_is_refused_through_the_configuration(words: tuple[str, .
 def test_a_class_of_another_task_is_refused() -> None:
     with pytest.raises(HydraException) as refused:
         composed("task/size=1k")
-    assert "task/size/1k" in config.fault(refused.value)
+    assert "task/size must be a preset of task=lsa, got 1k" in config.fault(refused.value)
