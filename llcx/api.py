@@ -63,7 +63,7 @@ def estimate(
         chains, draws: None leaves them to calibration.
         budget: seconds of sampling, or "30s"; the run is marked when it ends early.
         observe: name -> function of the named parameters of one chain, evaluated at each kept draw.
-        device, dtype: the model's device, and float64 for Metropolis kernels up to 1e6 parameters, by default.
+        device, dtype: the model's device, and float64 for unbiased kernels up to 1e6 parameters, by default.
 
     Raises:
         ValueError: for settings or data that cannot be used, naming the argument.

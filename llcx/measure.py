@@ -19,7 +19,7 @@ from llcx.sample import sample
 from llcx.samplers import HMC
 from llcx.types import Chains, Draws, Index, Plan, Point, Potential, Progress
 
-FLOAT64_UP_TO = 1_000_000  # parameters: Metropolis kernels run in float64 up to here
+FLOAT64_UP_TO = 1_000_000  # parameters: unbiased kernels run in float64 up to here
 CHECK_DRAWS = 60  # of the second sampler
 
 
@@ -94,7 +94,7 @@ def of_potential(
 
 
 def precision(sampler: Any, wish: str, parameters: int) -> torch.dtype:
-    """float64 for Metropolis kernels up to a million parameters, float32 otherwise, unless the user chose."""
+    """float64 for unbiased kernels up to a million parameters, float32 otherwise, unless the user chose."""
     if wish != "auto":
         return {"float32": torch.float32, "float64": torch.float64}[wish]
     return torch.float64 if type(sampler).unbiased and parameters <= FLOAT64_UP_TO else torch.float32
