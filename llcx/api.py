@@ -60,6 +60,7 @@ def estimate(
         n: data size; rows by default, the number of predictions where a row holds several.
         target: "data", L - L(w*) on the labels; or "self", KL to the model at w*, minimal there by construction.
         where: parameter-name globs: only these are sampled (restricted LLC).
+        measure_on: other rows of the same kind that L is taken on instead (data-refined LLC); n is then their number.
         chains, draws: None leaves them to calibration.
         budget: seconds of sampling, or "30s"; the run is marked when it ends early.
         observe: name -> function of the named parameters of one chain, evaluated at each kept draw.
@@ -90,13 +91,16 @@ def estimate(
         chains=chains,
         draws=draws,
         where=None if where is None else list(where),
-        measure_on=measure_on,
+        measure_on=None if measure_on is None else "measure_on",
         budget=budget,
         target_se=target_se,
     )
     count = len(tree_leaves(rows)[0])
-    stat = StatModel(model, _summed(loss, n), getattr(loss, "kl", None), forward=forward)
-    point = Point("model", {}, stat, Data(rows, count if n is None else n))
+    stat = StatModel(
+        model, _summed(loss, n), getattr(loss, "kl", None), forward=forward, root=getattr(loss, "root", None)
+    )
+    others = {} if measure_on is None else {"measure_on": _data(measure_on)}
+    point = Point("model", {}, stat, Data(rows, count if n is None else n), others=others)
     hardware = _Hardware(str(device or next(model.parameters()).device), dtype)
     with _bars() if progress else nullcontext() as report:
         return measure.measure(point, _record(sampler), wishes, hardware, seed, report, observe=observe).estimate
@@ -176,6 +180,15 @@ def _rows(data: Any) -> Batch:
     collate = getattr(data, "collate_fn", None) or torch.utils.data.default_collate
     rows = collate([dataset[i] for i in range(len(dataset))])
     return tuple(rows) if isinstance(rows, list) else rows
+
+
+def _data(rows: Any) -> Data:
+    """Other data for L, of the same kind; n is the number of its rows."""
+    try:
+        found = _rows(rows)
+    except ValueError as error:
+        raise ValueError(f"measure_on must be rows like data: {error}") from error
+    return Data(found, len(tree_leaves(found)[0]))
 
 
 def _summed(loss: Callable[[Any, Batch], Tensor], n: int | None) -> Callable[[Any, Batch], Tensor]:

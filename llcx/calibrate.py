@@ -12,20 +12,26 @@ A choice the user made is kept; only what is null or auto is filled in.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import torch
 from torch import Generator
 
-from llcx.diagnostics import LIMITS, predicted
+from llcx.diagnostics import LIMITS
 from llcx.estimators.llc import LLC, seconds
 from llcx.posterior import n_over_log_n
+from llcx.probes import Probes, probe
 from llcx.registry import SAMPLERS
 from llcx.samplers import HMC, SGLD
-from llcx.types import Flat, Plan, Potential
+from llcx.types import Plan, Potential
 
 AFFORDABLE = 4e12  # floating-point operations of one measurement: about a minute or two on one core
+NO_MINIMUM = (
+    "w* is not a minimum of the loss, so L - L(w*) can be negative and so can the estimate; train on, or ask for the "
+    "self target, which is minimal at w* by construction (estimator.target=self), or for another point "
+    "(estimator.polish=true)"
+)
 RATE = 2e10  # operations a second that a budget in seconds is converted with, a slow core's
+PATIENCE = 32  # times the default draws that estimator.target_se may take
 SMALL, WIDE = 3_000, 10_000  # parameters: how many chains and draws an exact loss gets
 
 
@@ -37,6 +43,7 @@ class Auto:
 
     needs: ClassVar[tuple[str, ...]] = ("gradient",)
     unbiased: ClassVar[bool] = True
+    watched: ClassVar[tuple[str, ...]] = ()
 
 
 @SAMPLERS.register("auto", Auto)
@@ -45,14 +52,6 @@ def choose(potential: Potential) -> HMC | SGLD:
     leapfrog = 48 if potential.exact else 12
     cost = 8 * (20 + 40) * leapfrog * potential.flops
     return HMC(leapfrog=leapfrog) if potential.exact or cost <= AFFORDABLE else SGLD()
-
-
-class Probes(NamedTuple):
-    """What was measured at w* and at a typical distance from it."""
-
-    curvature: float  # largest |eigenvalue| of the Hessian of K
-    noise: float  # largest eigenvalue of the covariance of example gradients; 0 without minibatches
-    gradients: int
 
 
 def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator) -> tuple[Plan, Probes]:
@@ -66,23 +65,43 @@ def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator) -> 
     _require(potential, sampler, gamma)
     batch = getattr(sampler, "batch_size", None)
     sampler, batch, why = _minibatches(potential, sampler, batch)
-    probes = probe(potential, nbeta, gamma, generator, with_noise=batch is not None)
+    probes = probe(potential, nbeta, gamma, generator, sampler)
     chains, warmup, draws, every = counts(potential, sampler, cfg)
     if hasattr(sampler, "leapfrog"):
         sampler = _trim(potential, sampler, chains * (warmup + draws), seconds(cfg.budget))
-        if sampler.step_size == "auto":
-            sampler = replace(sampler, adapt=warmup if sampler.adapt is None else sampler.adapt)
-    if hasattr(sampler, "step_size"):
-        sampler = replace(sampler, step_size=step(sampler, probes, nbeta, gamma, batch))
-    found = Plan(sampler, nbeta, gamma, chains, warmup, draws, every, gradients=probes.gradients)
-    return replace(found, notes=(*why, *_notes(found, potential, probes, batch))), probes
+    sampler = with_step(sampler, probes, nbeta, gamma, warmup)
+    found = Plan(
+        sampler, nbeta, gamma, chains, warmup, draws, every, gradients=probes.gradients, target_se=cfg.target_se
+    )
+    return replace(found, notes=(*why, *_notes(found, potential, probes))), probes
+
+
+def with_step(sampler: Any, probes: Probes, nbeta: float, gamma: float, warmup: int) -> Any:
+    """`sampler` with its step size as a number; where it was auto, a kernel that adapts does so along the warm-up."""
+    if getattr(sampler, "step_size", None) != "auto":
+        return sampler
+    stiff, noise = strain(sampler, probes, nbeta, gamma)
+    found = replace(sampler, step_size=sampler.first_step(stiff, noise))
+    return replace(found, adapt=warmup) if getattr(sampler, "adapt", 0) is None else found
+
+
+def strain(sampler: Any, probes: Probes, nbeta: float, gamma: float) -> tuple[float, float]:
+    """Largest precision of log p, and variance of its minibatch gradient, in the kernel's own coordinates."""
+    batch = getattr(sampler, "batch_size", None)
+    stiff = max(nbeta * probes.curvature + gamma * probes.stretch, 1e-12)
+    return stiff, nbeta**2 * probes.noise / batch if batch else 0.0
+
+
+def inflation(found: Plan, probes: Probes) -> tuple[float, float]:
+    """Factors, predicted, on the variance of the stiffest direction: (discretisation, minibatch noise)."""
+    return found.sampler.inflation(found.sampler.step_size, *strain(found.sampler, probes, found.nbeta, found.gamma))
 
 
 def bias_flags(found: Plan, probes: Probes) -> tuple[str, ...]:
     """Flags of biases that the law of SGLD predicts for this plan."""
     if type(found.sampler).unbiased:
         return ()
-    factors = predicted(found, probes.curvature, probes.noise, getattr(found.sampler, "batch_size", None))
+    factors = inflation(found, probes)
     limit = 1 + 1.5 * LIMITS.bias  # a calibrated step aims at 1 + bias
     names = ("discretisation", "minibatch_noise")
     return tuple(name for name, factor in zip(names, factors, strict=True) if factor > limit)
@@ -106,54 +125,6 @@ def temperature(potential: Potential, cfg: LLC) -> tuple[float, float]:
         return nbeta, float(cfg.gamma)
     norm = float(potential.at.double().square().sum())
     return nbeta, 100.0 if local else 1.0 if potential.exact or norm == 0 else 10 * len(potential.at) / norm
-
-
-def probe(potential: Potential, nbeta: float, gamma: float, generator: Generator, *, with_noise: bool) -> Probes:
-    """Curvature at w* and at a typical draw's distance (degenerate points are flat at w*), and gradient noise."""
-    away, spent = _typical(potential, nbeta, gamma, generator)
-    rounds = 12 if potential.flops < 1e10 else 3
-    curvature = max(_curvature(potential, at, rounds, generator) for at in (potential.at, away))
-    noise = _noise(potential, away, generator) if with_noise else 0.0
-    return Probes(curvature, noise, spent + 4 * rounds + (1 if with_noise else 0))
-
-
-def _normal(like: Flat, generator: Generator) -> Flat:
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
-
-
-def _typical(potential: Potential, nbeta: float, gamma: float, generator: Generator) -> tuple[Flat, int]:
-    """A point w* + s z at which n*beta*K + gamma/2 |s z|^2 is P/2, as for a draw of a regular model."""
-    z, low, high, rounds = _normal(potential.at, generator), -7.0, 2.0, 16
-    for _ in range(rounds):
-        middle = (low + high) / 2
-        w = (potential.at + 10**middle * z).unsqueeze(0)
-        energy = nbeta * potential.value(w) + 0.5 * gamma * 10 ** (2 * middle) * z.double().square().sum()
-        low, high = (middle, high) if float(energy) < len(z) / 2 else (low, middle)
-    return potential.at + 10**low * z, rounds // 2  # a value costs about half a gradient
-
-
-def _curvature(potential: Potential, at: Flat, rounds: int, generator: Generator) -> float:
-    """Largest |eigenvalue| of the Hessian, by power iteration on central differences of the gradient."""
-    v = _normal(at, generator)
-    size = 0.0
-    scale = float(at.double().square().mean().sqrt())
-    step = (1e-5 if at.dtype == torch.float64 else 1e-2) * max(scale, 1e-3) * len(at) ** 0.5
-    for _ in range(rounds):
-        v = v / v.norm().clamp(min=1e-30)
-        _, grads = potential.full(torch.stack([at + step * v, at - step * v]))
-        v = (grads[0] - grads[1]) / (2 * step)
-        size = float(v.double().norm())
-    return size
-
-
-def _noise(potential: Potential, at: Flat, generator: Generator) -> float:
-    """Largest eigenvalue of the covariance of single examples' gradients, from at most 256 of them."""
-    assert potential.mini is not None
-    count = max(8, min(256, potential.rows, 2**26 // len(at)))
-    idx = torch.randint(potential.rows, (count, 1), generator=generator).to(at.device)
-    _, grads = potential.mini(at.expand(count, -1), idx)
-    grads = (grads - grads.mean(0)).double()
-    return float(torch.linalg.eigvalsh(grads @ grads.T / count)[-1])
 
 
 def _require(potential: Potential, sampler: Any, gamma: float) -> None:
@@ -194,6 +165,7 @@ def counts(potential: Potential, sampler: Any, cfg: LLC) -> tuple[int, int, int,
         each = 8 * sampler.leapfrog * potential.flops
         draws = int(min(120, max(40, AFFORDABLE / each / 1.5)))
         chains, warmup, every = 8, draws // 2, 1
+    draws *= 1 if cfg.target_se is None else PATIENCE
     asked = (cfg.chains, cfg.warmup, cfg.draws, cfg.every)
     found = tuple(
         default if wish is None else wish for wish, default in zip(asked, (chains, warmup, draws, every), strict=True)
@@ -209,18 +181,7 @@ def _trim(potential: Potential, sampler: Any, trajectories: int, budget: float |
     return replace(sampler, leapfrog=max(4, min(sampler.leapfrog, ceil(affordable))))
 
 
-def step(sampler: Any, probes: Probes, nbeta: float, gamma: float, batch: int | None) -> float:
-    """Step size of `sampler`: its own, or one whose predicted biases are LIMITS.bias (HMC: a careful start)."""
-    if sampler.step_size != "auto":
-        return float(sampler.step_size)
-    stiff = nbeta * probes.curvature + gamma
-    if type(sampler).unbiased:
-        return float(0.08 / max(stiff, 1e-12) ** 0.5)
-    noisy = nbeta**2 * probes.noise / batch if batch else 0.0
-    return float(4 * LIMITS.bias / max(stiff, noisy, 1e-12))
-
-
-def _notes(found: Plan, potential: Potential, probes: Probes, batch: int | None) -> tuple[str, ...]:
+def _notes(found: Plan, potential: Potential, probes: Probes) -> tuple[str, ...]:
     sampler = found.sampler
     loss = "closed-form loss" if potential.exact else f"{potential.rows} rows"
     thinned = f" every {found.every} steps" if found.every > 1 else ""
@@ -233,7 +194,7 @@ def _notes(found: Plan, potential: Potential, probes: Probes, batch: int | None)
         first += f", step {sampler.step_size:.2g}"
     if type(sampler).unbiased:
         return (first,)
-    left, right = predicted(found, probes.curvature, probes.noise, batch)
+    left, right = inflation(found, probes)
     return (
         first,
         f"predicted inflation of the stiffest direction: discretisation x{left:.3f}, minibatch noise x{right:.3f}",

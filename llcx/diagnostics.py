@@ -9,7 +9,7 @@ from math import log, nan
 
 from torch import Tensor
 
-from llcx.types import Draws, OtherTrace, Plan, Trace
+from llcx.types import Draws, OtherTrace, Trace
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,11 @@ class Thresholds:
     drift: float = 3.0  # standard errors between the halves of a run
     leaving: float = 2.0  # growth of |w - w*|^2 from the first half to the second
     decrement: float = 0.05  # n*beta * Newton decrement, relative to the estimate
+    polished: float = 0.1  # |moved| / |w*| of a polish
     moved: tuple[float, float] = (2.0, 0.05)  # standard errors, and share of the estimate, between n*beta and n*beta/4
     second: float = 0.10  # relative disagreement with another sampler
+    longer: float = 0.05  # relative move when the run goes on for four times its length
+    settled: tuple[float, float] = (2.0, 0.25)  # factor on the step, share of the energy, at the end of the warm-up
     bias: float = 0.02  # predicted step-size or minibatch-noise factor above 1
     ess: float = 30.0
 
@@ -78,6 +81,7 @@ def checks(draws: Draws, *, exact: bool, parameters: int) -> tuple[str, ...]:
         "fluctuation_low": exact and ratio < LIMITS.fluctuation[0],
         "acceptance": draws.accept is not None and not low <= float(draws.accept.mean()) <= high,
         "above_half_parameters": mean - 3 * standard_error(trace) > parameters / 2,
+        "warmup_not_settled": _unsettled(draws),
         "budget": draws.stopped_by == "budget",
     }
     return tuple(name for name, raised in found.items() if raised)
@@ -93,6 +97,13 @@ def moved_with_temperature(main: Trace, cooler: OtherTrace) -> bool:
     return abs(float(main.mean() - cooler.mean())) > errors * se + share * abs(float(main.mean()))
 
 
+def moved_with_budget(main: Trace, longer: OtherTrace) -> bool:
+    """Whether a run that goes on moves by more than `longer`, beyond its noise."""
+    se = (standard_error(main) ** 2 + standard_error(longer) ** 2) ** 0.5
+    change = abs(float(main.mean() - longer.mean()))
+    return change > max(LIMITS.longer * abs(float(longer.mean())), 2 * se)
+
+
 def disagree(main: Trace, other: OtherTrace) -> bool:
     """Whether two samplers of one posterior differ by more than `second` beyond their noise."""
     se = (standard_error(main) ** 2 + standard_error(other) ** 2) ** 0.5
@@ -103,16 +114,6 @@ def gamma_slope(draws: Draws, gamma: float) -> float:
     """d estimate / d log gamma = -(gamma/2) Cov(n*beta K, |w - w*|^2), at equilibrium: what the localiser decides."""
     energy, distance = draws.energy, draws.distance
     return -0.5 * gamma * float(((energy - energy.mean()) * (distance - distance.mean())).mean())
-
-
-def predicted(plan: Plan, h_max: float, noise: float, batch: int | None) -> tuple[float, float]:
-    """Factors by which SGLD inflates the stiffest direction: (discretisation, minibatch noise).
-
-    1 / (1 - eps (n*beta h + gamma) / 4) and 1 + eps (n*beta)^2 c / (4 B), exact on a quadratic; inf where unstable.
-    """
-    eps, stiff = float(plan.sampler.step_size), plan.nbeta * h_max + plan.gamma
-    left = 1 - eps * stiff / 4
-    return (1 / left if left > 0 else float("inf"), 1 + (eps * plan.nbeta**2 * noise / (4 * batch) if batch else 0.0))
 
 
 def one_sided(nbeta: float) -> float:
@@ -138,6 +139,23 @@ def _drift(trace: Trace) -> bool:
     se = max(float(change.std() / len(change) ** 0.5), 1e-12)
     relative = abs(float(change.mean())) / max(abs(float(trace.mean())), 1e-12)
     return abs(float(change.mean())) / se > LIMITS.drift and relative > 0.02
+
+
+def _unsettled(draws: Draws) -> bool:
+    """Whether step size or energy were still on their way when the warm-up ended."""
+    marks = draws.warmup.shape[1]
+    if marks < 8:
+        return False
+    quarter, (factor, share) = marks // 4, LIMITS.settled
+    step = draws.settling.get("step_size")
+    if step is not None:
+        before, after = step[-2 * quarter : -quarter].log().mean(), step[-quarter:].log().mean()
+        if abs(float(after - before)) > log(factor):
+            return True
+    end, mean = draws.warmup[:, -quarter:].mean(1), float(draws.energy.mean())
+    change = draws.energy.mean(1) - end
+    se = max(float(change.std() / len(change) ** 0.5) if len(change) > 1 else 0.0, 1e-12)
+    return abs(float(change.mean())) > max(share * abs(mean), LIMITS.drift * se)
 
 
 def _leaving(distance: Trace) -> bool:

@@ -7,32 +7,37 @@ from rich.table import Table
 
 from llcx import calibrate, gradients
 from llcx.config import Config
+from llcx.estimators.grid import Cell
 from llcx.measure import precision
-from llcx.types import Point, Potential, Spec, Task
+from llcx.types import Point, Potential, Task
 
 BUFFERS = 10  # chains-by-parameters arrays alive at once: position, gradient, momentum, proposals, noise
 STEP = 2e-4  # s that a kernel step takes however small the model is
 CHECKS = 1.5  # calibration and checks on top of the run itself
 
 
-def forecast(task: Task, specs: Sequence[Spec], cfg: Config) -> Table:
+def forecast(task: Task, grid: Sequence[Cell], cfg: Config) -> Table:
     """One line a point and sampler: parameters, GiB, seconds on one slow core (rough, within a factor of five)."""
     kernels = {cfg.sampler.name: cfg.sampler, **cfg.samplers}
     trainings = {each.name: each.total for each in task.trainings()}
-    found = Table(title=f"{task.name}: {len(specs)} points x {len(kernels)} samplers", box=None, pad_edge=False)
+    found = Table(title=f"{task.name}: {len(grid)} points x {len(kernels)} samplers", box=None, pad_edge=False)
     for name in ("point", "sampler", "parameters", "memory GiB", "seconds (rough)", "training steps"):
         found.add_column(name, justify="left" if name in ("point", "sampler") else "right")
-    total = 0.0
-    for spec in specs:
-        steps = str(trainings.get(spec.training, "")) if spec.training else ""
-        point = None if spec.training else task.point(spec, None)
-        for label, kernel in kernels.items():
-            if point is None:
-                found.add_row(spec.name, label, "?", "?", "? (after training)", steps)
+    total, before = 0.0, None
+    prices: dict[str, tuple[int, float, float]] = {}  # of a point by sampler: n*beta, gamma and step change nothing
+    for cell in grid:
+        training = cell.of.training
+        steps = str(trainings.get(training, "")) if training else ""
+        if not training and cell.of != before:
+            point, before = task.point(cell.of, None), cell.of
+            prices = {label: costs(point, kernel, cfg) for label, kernel in kernels.items()}
+        for label in kernels:
+            if training:
+                found.add_row(cell.spec.name, label, "?", "?", "? (after training)", steps)
                 continue
-            size, memory, seconds = costs(point, kernel, cfg)
+            size, memory, seconds = prices[label]
             total += seconds
-            found.add_row(spec.name, label, str(size), f"{memory:.2g}", f"{seconds:.2g}", steps)
+            found.add_row(cell.spec.name, label, str(size), f"{memory:.2g}", f"{seconds:.2g}", steps)
     found.add_section()
     found.add_row("all", "", "", "", f"{total:.2g}", "")
     return found

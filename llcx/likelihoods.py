@@ -1,6 +1,7 @@
 """Losses in nats that also know their KL divergence, so that `target="self"` works.
 
-Each is a callable `(output, batch) -> [B] nats an example`, constants dropped, with `.kl(output at w*, output) -> [B]`.
+Each is a callable `(output, batch) -> [B] nats an example`, constants dropped, with `.kl(output at w*, output) -> [B]`
+and `.root(output, z)`: S z, where S S^T is the Hessian of kl(output, .) at the output, the Fisher information there.
 `labels` says where the batch keeps them: a position of a tuple, a key of a dict.
 """
 
@@ -34,6 +35,10 @@ class Gaussian:
     def kl(self, at_minimum: Tensor, output: Tensor) -> PerExample:
         return _per_example((at_minimum - output).square()) / (2 * self.noise_std**2)
 
+    def root(self, output: Tensor, z: Tensor) -> Tensor:
+        del output
+        return z / self.noise_std
+
 
 @dataclass(frozen=True)
 class Categorical:
@@ -47,6 +52,11 @@ class Categorical:
     def kl(self, at_minimum: Tensor, output: Tensor) -> PerExample:
         teacher = at_minimum.log_softmax(-1)
         return (teacher.exp() * (teacher - output.log_softmax(-1))).sum(-1)
+
+    def root(self, output: Tensor, z: Tensor) -> Tensor:
+        """S = diag(sqrt p) - p sqrt(p)^T, since S S^T = diag(p) - p p^T."""
+        p = output.softmax(-1)
+        return p.sqrt() * z - p * (p.sqrt() * z).sum(-1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -64,3 +74,6 @@ class Bernoulli:
         gap = F.logsigmoid(at_minimum) - F.logsigmoid(output)
         other = F.logsigmoid(-at_minimum) - F.logsigmoid(-output)
         return _per_example((p * gap + (1 - p) * other).unsqueeze(1))
+
+    def root(self, output: Tensor, z: Tensor) -> Tensor:
+        return (0.5 * (F.logsigmoid(output) + F.logsigmoid(-output))).exp() * z

@@ -1,26 +1,22 @@
-"""One point, one sampler -> one estimate: calibrate, sample, estimate, check. Knows no task and no disk."""
+"""One point, one sampler -> one estimate: calibrate, sample, check, estimate. Knows no task and no disk."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from llcx import calibrate, gradients, rng
-from llcx.calibrate import Probes
-from llcx.diagnostics import LIMITS, disagree, gamma_slope, moved_with_temperature
+from llcx import calibrate, chains, gradients, rng
+from llcx.checks import Checked, Run, checked
+from llcx.diagnostics import LIMITS
 from llcx.estimators.llc import LLC, Estimate, seconds
-from llcx.minimum import decrement
-from llcx.params import layout
-from llcx.posterior import Posterior
-from llcx.registry import ESTIMATORS, SAMPLERS
-from llcx.sample import sample
-from llcx.samplers import HMC
-from llcx.types import Chains, Draws, Index, Plan, Point, Potential, Progress
+from llcx.minimum import polish
+from llcx.params import layout, with_weights
+from llcx.registry import ESTIMATORS
+from llcx.types import Chains, Draws, Known, Plan, Point, Potential, Progress
 
 FLOAT64_UP_TO = 1_000_000  # parameters: unbiased kernels run in float64 up to here
-CHECK_DRAWS = 60  # of the second sampler
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,9 @@ class Measurement:
     loss_at: float  # L(w*), nats an example; nan where the loss has no rows
     dtype: str
     backend: str
-    where: str  # "all", or the globs
+    where: str  # estimator.place
     n: int
+    point: Point  # that was measured: the one asked for, unless it was polished or L taken on other data
     sampled: frozenset[str] | None = None  # names of the parameters that `where` chose; None: all
 
 
@@ -53,23 +50,41 @@ def measure(
 
     Raises FloatingPointError where a chain diverges, ValueError where settings contradict each other.
     """
-    target = cfg.target or point.target
-    dtype = precision(sampler, hardware.dtype, sum(p.numel() for p in point.model.module.parameters()))
-    found = _potential(point, target, dtype, hardware)
-    if sampler.name == "auto":
-        sampler = calibrate.choose(found[0])
-        if precision(sampler, hardware.dtype, len(found[0].at)) != dtype:
-            found = _potential(point, target, precision(sampler, hardware.dtype, len(found[0].at)), hardware)
-    potential, backend, loss_at = found
+    cfg = wished(cfg, point)
+    point = on(point, cfg.measure_on)
+    sampler, potential, backend, loss_at = _posed(point, sampler, cfg, hardware)
+    before = Checked()
+    if cfg.polish:
+        point, before = _polished(point, potential, cfg)
+        sampler, potential, backend, loss_at = _posed(point, sampler, cfg, hardware)
     names = layout(point.model.module)
     if cfg.where is not None:
         potential = gradients.restrict(potential, names.select(cfg.where))
     watch = {name: _by_name(function, point, cfg) for name, function in (observe or {}).items()}
-    result = of_potential(potential, sampler, cfg, seed, progress, watch)
-    where = "all" if cfg.where is None else ",".join(cfg.where)
+    result = of_potential(potential, sampler, cfg, seed, progress, watch, before=before)
     sampled = None if cfg.where is None else names.matching(cfg.where)
     kind = str(potential.at.dtype).removeprefix("torch.")
-    return Measurement(*result, len(potential.at), loss_at, kind, backend, where, potential.n, sampled)
+    return Measurement(*result, len(potential.at), loss_at, kind, backend, cfg.place, potential.n, point, sampled)
+
+
+def wished(cfg: LLC, point: Point) -> LLC:
+    """The settings, with the point's own where they are left open."""
+    left = {key: value for key, value in point.wishes.items() if getattr(cfg, key) in (None, LLC.__dict__.get(key))}
+    return replace(cfg, **left)
+
+
+def on(point: Point, name: str | None) -> Point:
+    """The point with L taken on another of its data sets, where its answer key holds no longer."""
+    if name is None:
+        return point
+    if name not in point.others:
+        there = ", ".join(point.others) or "nothing else"
+        raise ValueError(
+            f"estimator.measure_on must be null or one of {there}, got {name}; {point.name} has no such data"
+        )
+    return replace(
+        point, data=point.others[name], model=replace(point.model, closed={}), known=Known(), restricted=None
+    )
 
 
 def of_potential(
@@ -79,17 +94,20 @@ def of_potential(
     seed: int,
     progress: Progress | None = None,
     observe: Mapping[str, Callable[[Chains], Tensor]] | None = None,
+    *,
+    before: Checked | None = None,
 ) -> tuple[Estimate, Plan, Draws]:
-    """Calibrate, sample, check, estimate."""
+    """Calibrate, sample, check, estimate. `before`: what was found on the way to this potential."""
     if sampler.name == "auto":
         sampler = calibrate.choose(potential)
     probing = rng.streams(seed).generator("probes")
     plan, probes = calibrate.plan(potential, sampler, cfg, probing)
-    draws = _run(potential, plan, seed, start=None, observe=observe, budget=seconds(cfg.budget), progress=progress)
-    found = _checks(potential, plan, probes, draws, seed) if cfg.check != "off" else _Checked()
+    draws = chains.run(potential, plan, seed, observe=observe, budget=seconds(cfg.budget), progress=progress)
+    found = (before or Checked()) + checked(Run(potential, plan, probes, draws, seed), cfg.check)
     plan = replace(plan, notes=(*plan.notes, *found.notes))
     build = ESTIMATORS.builder(cfg.name)
-    estimate = build(draws, plan, potential, flags=found.flags, extra_gradients=plan.gradients + found.gradients)
+    spent = plan.gradients + found.gradients
+    estimate = build(draws, plan, potential, flags=found.flags, extra_gradients=spent, beside=found.beside)
     return estimate, plan, draws
 
 
@@ -100,16 +118,45 @@ def precision(sampler: Any, wish: str, parameters: int) -> torch.dtype:
     return torch.float64 if type(sampler).unbiased and parameters <= FLOAT64_UP_TO else torch.float32
 
 
-def _potential(point: Point, target: str, dtype: torch.dtype, hardware: Any) -> tuple[Potential, str, float]:
-    return gradients.of_model(
-        point.model,
-        point.data,
-        target=target,
-        dtype=dtype,
-        device=hardware.device,
-        backend=hardware.backend,
-        memory=hardware.memory or 1.0,
+def _posed(point: Point, sampler: Any, cfg: LLC, hardware: Any) -> tuple[Any, Potential, str, float]:
+    """(the kernel's record, the potential in its precision, the backend, L(w*))."""
+    target = cfg.target or point.target
+
+    def build(kernel: Any, parameters: int) -> tuple[Potential, str, float]:
+        kind = precision(kernel, hardware.dtype, parameters)
+        return gradients.of_model(
+            point.model,
+            point.data,
+            target=target,
+            dtype=kind,
+            device=hardware.device,
+            backend=hardware.backend,
+            memory=hardware.memory or 1.0,
+        )
+
+    found = build(sampler, sum(p.numel() for p in point.model.module.parameters()))
+    if sampler.name == "auto":
+        sampler = calibrate.choose(found[0])
+        if precision(sampler, hardware.dtype, len(found[0].at)) != found[0].at.dtype:
+            found = build(sampler, len(found[0].at))
+    return sampler, *found
+
+
+def _polished(point: Point, potential: Potential, cfg: LLC) -> tuple[Point, Checked]:
+    """The point moved to the minimum next to it, and how far that was."""
+    found = polish(potential, *calibrate.temperature(potential, cfg))
+    note = (
+        f"polished in {found.gradients} gradients: |moved|/|w*| = {found.moved:.2g}, {found.drop:.3g} nats of n*beta*L"
     )
+    flags = ("polished_away",) if found.moved > LIMITS.polished else ()
+    beside = {"polish_moved": found.moved, "polish_drop": found.drop}
+    closed = {
+        target: lambda w, value=value: value(w) - value(found.at.unsqueeze(0).to(w))
+        for target, value in point.model.closed.items()
+        if target == "data"  # the teacher of `self` is the point itself
+    }
+    model = replace(point.model, module=with_weights(point.model.module, found.at), closed=closed)
+    return replace(point, model=model), Checked(flags, (note,), found.gradients, beside)
 
 
 def _by_name(function: Callable[[dict[str, Tensor]], Tensor], point: Point, cfg: LLC) -> Callable[[Chains], Tensor]:
@@ -118,114 +165,3 @@ def _by_name(function: Callable[[dict[str, Tensor]], Tensor], point: Point, cfg:
         raise ValueError("observe must be left out together with where: the draws hold the chosen parameters only")
     names = layout(point.model.module)
     return lambda w: torch.stack([torch.as_tensor(function(names.unflatten(row))) for row in w])
-
-
-def _run(
-    potential: Potential,
-    plan: Plan,
-    seed: int,
-    *,
-    start: Chains | None,
-    role: str = "chains",
-    observe: Mapping[str, Callable[[Chains], Tensor]] | None = None,
-    budget: float | None = None,
-    progress: Progress | None = None,
-) -> Draws:
-    """One run of a plan from `start`, or from w* with every chain; `role` names its random stream."""
-    noise = rng.ChainNoise(rng.streams(seed).key(role), plan.chains, potential.at.device)
-    target = Posterior(potential, plan.nbeta, plan.gamma)
-    kernel = SAMPLERS.builder(plan.sampler.name)(plan.sampler, target)
-    size = getattr(plan.sampler, "batch_size", None)
-
-    def minibatch() -> Index | None:
-        return None if size is None else noise.indices(potential.rows, size)
-
-    return sample(
-        kernel,
-        potential.at.repeat(plan.chains, 1) if start is None else start,
-        noise,
-        plan,
-        energy=target.energy,
-        distance=target.distance,
-        minibatch=minibatch,
-        counts=lambda: (target.gradients, target.examples),
-        observe=observe,
-        budget=budget,
-        progress=progress,
-    )
-
-
-class _Checked(NamedTuple):
-    """What the checks beside the run itself found, and the gradients a chain they cost."""
-
-    flags: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    gradients: int = 0
-
-
-def _checks(potential: Potential, plan: Plan, probes: Probes, draws: Draws, seed: int) -> _Checked:
-    flags, notes, spent = list(calibrate.bias_flags(plan, probes)), [], 0
-    mean = float(draws.energy.mean())
-    notes.append(f"d lambda_hat / d log gamma = {gamma_slope(draws, plan.gamma):.2g}")
-    if potential.target == "data":
-        minimum = decrement(potential, plan.nbeta, plan.gamma, rounds=30 if potential.flops < 1e10 else 3)
-        spent += minimum.gradients
-        notes.append(f"at w*: |gradient| {minimum.gradient:.2g}, Newton decrement {minimum.decrement:.2g} nats")
-        if minimum.decrement > LIMITS.decrement * abs(mean):
-            flags.append("not_a_minimum")
-    if draws.stopped_by == "budget":
-        return _Checked(tuple(flags), tuple(notes), spent)  # no time for a second run; the estimator raises `budget`
-    if not type(plan.sampler).unbiased:
-        other = _second(potential, plan, probes, seed)
-        if other is None:
-            flags.append("unchecked")
-        elif disagree(draws.energy, other.energy):
-            flags.append("second_sampler_disagrees")
-    elif potential.exact:
-        other = _cooler(potential, plan, draws, seed)
-        if moved_with_temperature(draws.energy, other.energy):
-            flags.append("moved_with_temperature")
-    else:
-        other = _looser(potential, plan, draws, seed)
-        notes.append(f"at gamma/10 a quarter-length run gives {float(other.energy.mean()):.3g}, here {mean:.3g}: "
-                     "on data the number goes with its n*beta and gamma")  # fmt: skip
-    return _Checked(tuple(flags), tuple(notes), spent + (other.gradients if other else 0))
-
-
-def _quarter(plan: Plan, step_size: float) -> Plan:
-    """A quarter of the draws and of the warm-up, without adaptation."""
-    sampler = plan.sampler
-    if hasattr(sampler, "adapt"):
-        sampler = replace(sampler, step_size=step_size, adapt=0)
-    return replace(plan, sampler=sampler, warmup=max(4, plan.warmup // 4), draws=max(8, plan.draws // 4))
-
-
-def _looser(potential: Potential, plan: Plan, draws: Draws, seed: int) -> Draws:
-    """A quarter-length run at gamma/10 from the last draws: how much the localiser decides."""
-    return _run(
-        potential, replace(_quarter(plan, draws.step_size), gamma=plan.gamma / 10), seed, start=draws.last, role="check"
-    )
-
-
-def _cooler(potential: Potential, plan: Plan, draws: Draws, seed: int) -> Draws:
-    """A quarter-length run at n*beta/4 from the last draws, moved out to about the energy they had; the step doubles.
-
-    Where they are left at the old temperature a run this short would still be heating up when it ends.
-    """
-    shorter = replace(_quarter(plan, 2 * draws.step_size), nbeta=plan.nbeta / 4)
-    aim, low, high = float(draws.energy[:, -1].mean()), 1.0, 2.0
-    for _ in range(6):
-        middle = (low + high) / 2
-        energy = shorter.nbeta * potential.value(potential.at + middle * (draws.last - potential.at))
-        low, high = (middle, high) if float(energy.mean()) < aim else (low, middle)
-    return _run(potential, shorter, seed, start=potential.at + low * (draws.last - potential.at), role="check")
-
-
-def _second(potential: Potential, plan: Plan, probes: Probes, seed: int) -> Draws | None:
-    """Sixty draws of HMC on the same posterior, where full gradients are affordable."""
-    hmc = HMC(leapfrog=48 if potential.exact else 12, adapt=30)
-    if 8 * (30 + CHECK_DRAWS) * hmc.leapfrog * potential.flops > calibrate.AFFORDABLE:
-        return None
-    start = calibrate.step(hmc, probes, plan.nbeta, plan.gamma, None)
-    other = replace(plan, sampler=replace(hmc, step_size=start), chains=8, warmup=30, draws=CHECK_DRAWS, every=1)
-    return _run(potential, other, seed, start=None, role="check")

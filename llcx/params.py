@@ -4,6 +4,7 @@ The order is that of `module.named_parameters()`, each tensor row-major. Frozen 
 buffers are constants of the model, not coordinates of w.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -57,6 +58,14 @@ def layout(module: nn.Module) -> Layout:
     if not found:
         raise ValueError("model must have trainable parameters, got none; set requires_grad=True on those to sample")
     return Layout(tuple(found), tuple(p.shape for p in found.values()))
+
+
+def with_weights(module: nn.Module, w: Flat) -> nn.Module:
+    """A copy of the module whose trainable parameters are w [P]."""
+    moved = copy.deepcopy(module)
+    for name, value in layout(module).unflatten(w).items():
+        moved.get_parameter(name).data = value.to(moved.get_parameter(name)).clone()
+    return moved
 
 
 def flatten(module: nn.Module) -> Flat:

@@ -5,6 +5,7 @@
 Lau et al. (2023), arXiv:2308.12108; n*beta = n / log n is Watanabe's (2013) choice, JMLR 14:867.
 """
 
+from functools import cached_property
 from math import log
 
 from jaxtyping import Float
@@ -23,10 +24,13 @@ def n_over_log_n(n: int, beta0: float = 1.0) -> float:
 class Posterior:
     """`(w [C, P], minibatch) -> (log p [C], gradient [C, P])`, counting what it was asked."""
 
-    def __init__(self, potential: Potential, nbeta: float, gamma: float) -> None:
+    def __init__(self, potential: Potential, nbeta: float, gamma: float, *, control_variate: bool = False) -> None:
+        """With `control_variate`, a minibatch's gradient is g_B(w) - g_B(w*) + g(w*), at twice the cost."""
         self.potential, self.nbeta, self.gamma = potential, nbeta, gamma
+        self.control_variate = control_variate and potential.target == "data"  # self: both terms are zero
         self.gradients = 0  # evaluations a chain
         self.examples = 0  # example gradients over all chains; a closed form looks at none
+        self.last: PerChain | None = None  # K of the last call
 
     def __call__(self, w: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
         self.gradients += 1
@@ -34,12 +38,31 @@ class Posterior:
             k, grad = self.potential.full(w)
             self.examples += 0 if self.potential.exact else w.shape[0] * self.potential.rows
         else:
-            assert self.potential.mini is not None  # calibration refuses minibatches where there are none
-            k, grad = self.potential.mini(w, batch)
-            self.examples += batch.numel()
+            k, grad = self._mini(w, batch)
+        self.last = k
         shift = w - self.potential.at
         logp = -self.nbeta * k - 0.5 * self.gamma * shift.double().square().sum(1)
         return logp, -(self.nbeta * grad + self.gamma * shift)
+
+    def loss_gradient(self, w: Chains, grad: Chains) -> Chains:
+        """The gradient of K [C, P], nats an example, in what a call gave at w."""
+        return -(grad + self.gamma * (w - self.potential.at)) / self.nbeta
+
+    def _mini(self, w: Chains, batch: Index) -> tuple[PerChain, Chains]:
+        assert self.potential.mini is not None  # calibration refuses minibatches where there are none
+        self.examples += batch.numel()
+        k, grad = self.potential.mini(w, batch)
+        if not self.control_variate:
+            return k, grad
+        self.gradients, self.examples = self.gradients + 1, self.examples + batch.numel()
+        at = self.potential.at.expand(len(w), -1)
+        return k, grad - self.potential.mini(at, batch)[1] + self._slope
+
+    @cached_property
+    def _slope(self) -> Chains:
+        """g(w*) [1, P]."""
+        self.gradients += 1
+        return self.potential.full(self.potential.at.unsqueeze(0))[1]
 
     @property
     def blocks(self) -> tuple[Tensor, ...]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from llcx import dry, rng
 from llcx.artifacts import TrainingLog, Writer, rows
 from llcx.artifacts.manifest import manifest
 from llcx.config import STAGES, Config, ranges
+from llcx.estimators.grid import AXES, Cell, Grid, cells, settled
 from llcx.measure import measure
 from llcx.registry import TASKS
 from llcx.terminal import Terminal, plain, table
@@ -33,8 +35,9 @@ def run(cfg: Config, resolved: Mapping[str, Any], path: Path) -> None:
     require(cfg.hardware.device)
     task = TASKS.builder(cfg.task.name)(cfg.task, rng.streams(cfg.seed))
     specs = selected(task.points(), cfg.run.points)
+    grid = combinations(specs, cfg)
     if cfg.run.dry:
-        Terminal().print(dry.forecast(task, specs, cfg))
+        Terminal().print(dry.forecast(task, grid, cfg))
         return
     about = manifest(cfg.seed, cfg.hardware.device, cfg.hardware.threads)
     with (
@@ -44,7 +47,7 @@ def run(cfg: Config, resolved: Mapping[str, Any], path: Path) -> None:
         broken: dict[str, str] = {}  # training -> why it failed
         work: dict[str, Callable[[], Any]] = {
             "train": lambda: train(task, specs, cfg, folder, terminal, broken),
-            "measure": lambda: measure_all(task, specs, cfg, folder, terminal, broken),
+            "measure": lambda: measure_all(task, grid, cfg, folder, terminal, broken),
             "analyse": lambda: folder.tables(task.analyse([dict(row) for row in folder.rows], snapshots(folder))),
             "figures": lambda: draw(folder),
             "report": lambda: write_report(folder),
@@ -53,7 +56,7 @@ def run(cfg: Config, resolved: Mapping[str, Any], path: Path) -> None:
             with folder.stage(stage):
                 work[stage]()
         conclude(folder, terminal)
-        verdict(folder.rows, broken, cfg.run.strict)
+        verdict(folder.rows, broken, cfg.run.strict, {cell.spec.name: cell.of.name for cell in grid})
 
 
 def require(device: str) -> None:
@@ -77,6 +80,21 @@ def selected(specs: Sequence[Spec], points: Any) -> list[Spec]:
     if wanted[-1] >= len(specs):
         raise ValueError(f"run.points must be in 0-{len(specs) - 1}, got {wanted[-1]}; there are {len(specs)} points")
     return [specs[index] for index in wanted]
+
+
+def combinations(specs: Sequence[Spec], cfg: Config) -> list[Cell]:
+    """What is measured with each sampler: the points, at every combination of estimator.grid where there is one.
+
+    Raises ValueError where a sampler has no step size and the grid has some.
+    """
+    grid: Grid = getattr(cfg.estimator, "grid", None) or Grid()
+    for kernel in (cfg.sampler, *cfg.samplers.values()):
+        if grid.step_size and not hasattr(kernel, "step_size"):
+            raise ValueError(
+                f"estimator.grid.step_size must be empty with sampler={kernel.name}, got {list(grid.step_size)}; "
+                "sampler=hmc and sampler=sgld have a step size"
+            )
+    return cells(grid, specs)
 
 
 def train(
@@ -108,28 +126,41 @@ def drive(training: Training, files: TrainingLog, folder: Writer, terminal: Term
 
 
 def measure_all(
-    task: Task, specs: Sequence[Spec], cfg: Config, folder: Writer, terminal: Terminal, broken: Mapping[str, str]
+    task: Task, grid: Sequence[Cell], cfg: Config, folder: Writer, terminal: Terminal, broken: Mapping[str, str]
 ) -> None:
     """Every point with every sampler, each written as soon as it is done; what has a number is not measured again."""
     kernels = {cfg.sampler.name: cfg.sampler, **cfg.samplers}
     globs = getattr(cfg.estimator, "where", None)
     where = "all" if globs is None else ",".join(globs)
-    for done, spec in enumerate(specs):
-        terminal.point(spec.name, done, len(specs))
-        folder.at(done, len(specs))
+    point: Point | None = None
+    built: Spec | None = None
+    for done, cell in enumerate(grid):
+        of, spec = cell.of, cell.spec
+        terminal.point(spec.name, done, len(grid))
+        folder.at(done, len(grid))
         todo = {label: kernel for label, kernel in kernels.items() if not folder.has(spec.name, label, where)}
         asked = [rows.asked(task.name, seed_of(spec, cfg), spec, label, where) for label in todo]
         try:
-            point = build(task, spec, folder, broken) if todo else None
+            if todo and built != of:
+                point, built = build(task, of, folder, broken), of
         except Exception as error:
             give_up(asked, error, cfg, folder)
             continue
         for row, kernel in zip(asked, todo.values(), strict=True):
             assert point is not None
             try:
-                measure_one(row, point, kernel, cfg, folder, terminal)
+                measure_one(row, point, *settings(cell, row, kernel, cfg, folder), folder, terminal)
             except Exception as error:
                 give_up([row], error, cfg, folder)
+
+
+def settings(cell: Cell, row: rows.Row, kernel: Any, cfg: Config, folder: Writer) -> tuple[Any, Config]:
+    """The kernel and the configuration at a combination; its factors refer to what the point itself was measured at."""
+    itself = (cell.of.name, row["sampler"], row["where"])
+    found = [old for old in folder.rows if (old["point"], old["sampler"], old["where"]) == itself and old["llc"]]
+    chosen = {axis: float(found[0][axis] or "nan") for axis in AXES} if found else None
+    kernel, estimator = settled(cell, kernel, cfg.estimator, chosen)
+    return kernel, replace(cfg, estimator=estimator)
 
 
 def build(task: Task, spec: Spec, folder: Writer, broken: Mapping[str, str]) -> Point:
@@ -156,7 +187,7 @@ def measure_one(row: rows.Row, point: Point, kernel: Any, cfg: Config, folder: W
         found = measure(point, kernel, cfg.estimator, cfg.hardware, row["seed"], progress=terminal)
     explain(row, found.estimate.notes, folder)
     folder.spend("measure", gradients=found.estimate.gradients)
-    folder.add(rows.measured(row, point, found), rows.arrays(found.draws))
+    folder.add(rows.measured(row, found), rows.arrays(found.draws))
 
 
 def explain(row: rows.Row, notes: Sequence[str], folder: Writer) -> None:
@@ -221,12 +252,22 @@ def conclude(folder: Writer, terminal: Terminal) -> None:
     terminal.print(line)
 
 
-def verdict(found: Sequence[Mapping[str, str]], broken: Mapping[str, str], strict: bool) -> None:
-    """Raise Incomplete where a measurement has no number, or is flagged if `strict`, or a training broke."""
-    bad = [row for row in found if not row["llc"] or (strict and row["healthy"] != "True")]
+def verdict(
+    found: Sequence[Mapping[str, str]], broken: Mapping[str, str], strict: bool, points: Mapping[str, str]
+) -> None:
+    """Raise Incomplete where a sampler has no number for a point, or a flagged one if `strict`, or a training broke.
+
+    `points`: name of a row -> its point. Of a grid's combinations, which may be out of a sampler's reach, one will do.
+    """
+    number = {_series(row, points) for row in found if row["llc"]}
+    bad = [row for row in found if _series(row, points) not in number or (strict and row["healthy"] != "True")]
     if bad:
         first = f"{bad[0]['point']} ({bad[0]['sampler']}): {bad[0]['flags'].removeprefix('failed: ')}"
         what = "a healthy number" if strict else "a number"
         raise Incomplete(f"every measurement must have {what}, got {len(bad)} of {len(found)} without; first {first}")
     for name, why in broken.items():
         raise Incomplete(f"every training must come to its end, got {len(broken)} that did not; first {name}: {why}")
+
+
+def _series(row: Mapping[str, str], points: Mapping[str, str]) -> tuple[str, str, str]:
+    return points.get(row["point"], row["point"]), row["sampler"], row["where"]

@@ -1,6 +1,6 @@
 """Drive C chains through warm-up and draws. Knows no model, no loss and no disk."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import nan
 from time import perf_counter
 from typing import Any
@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llcx.diagnostics import standard_error
 from llcx.types import Chains, Draws, Index, Kernel, Noise, PerChain, Plan, Progress
 
 WARMUP_MARKS = 100  # energies recorded along the warm-up, for the trace figure
+LOOK = 20  # draws before the standard error is looked at for the first time
+MOVES = ("grad", "drift", "noise")  # vectors [C, P] of a kernel's last step
 
 
 def sample(
@@ -30,41 +33,50 @@ def sample(
     """Run `plan.warmup` steps, then keep every `plan.every`-th of `plan.draws * plan.every` steps.
 
     `energy` [C] and `distance` [C] are taken at kept draws only. `budget` in seconds ends the run early, at a
-    draw, with at least four. Raises FloatingPointError, naming chain and draw, where an energy is not finite.
+    draw, with at least four; `plan.target_se` ends it where the standard error is no larger, looked at each time the
+    draws have grown by a quarter. Raises FloatingPointError, naming chain and draw, where an energy is not finite.
     """
     begun = perf_counter()
     run = _Run(kernel, kernel.init(start, noise), noise, minibatch)
-    warmup = _warm_up(run, plan, energy, None if budget is None else begun + budget / 2, progress)
-    observe = observe or {}
-    kept: dict[str, list[Tensor]] = {name: [] for name in ("energy", "distance", "accept", *observe)}
-    stopped_by = "draws"
+    watched = getattr(type(plan.sampler), "watched", ())
+    warmup, settling = _warm_up(run, plan, energy, watched, None if budget is None else begun + budget / 2, progress)
+    watch = {"energy": energy, "distance": distance, **{f"?{name}": f for name, f in (observe or {}).items()}}
+    kept: dict[str, list[Tensor]] = {}
+    stopped_by, look = "draws", LOOK
     for draw in range(plan.draws):
         run.advance(plan.every)
-        w = run.state.w
-        kept["energy"].append(finite(energy(w), f"draw {draw}"))
-        kept["distance"].append(distance(w))
-        if run.accept is not None:
-            kept["accept"].append(run.accept)
-        for name, function in observe.items():
-            kept[name].append(function(w))
+        found = {name: function(run.state.w) for name, function in watch.items()} | run.beside()
+        finite(found["energy"], f"draw {draw}")
+        for name, value in found.items():
+            kept.setdefault(name, []).append(value)
         if progress:
             progress("sample", draw + 1, plan.draws, _shown(kept["energy"]))
-        if budget is not None and draw >= 3 and perf_counter() - begun > budget and draw + 1 < plan.draws:
+        if draw + 1 == plan.draws:
+            break
+        if budget is not None and draw >= 3 and perf_counter() - begun > budget:
             stopped_by = "budget"
             break
+        if plan.target_se is not None and draw + 1 >= look:
+            look = draw + 1 + max(1, (draw + 1) // 4)
+            if standard_error(torch.stack(kept["energy"], 1)) <= plan.target_se:
+                stopped_by = "target_se"
+                break
+    traces = {name: torch.stack(values, 1) for name, values in kept.items()}
     gradients, examples = counts()
     return Draws(
-        energy=torch.stack(kept["energy"], 1),
-        distance=torch.stack(kept["distance"], 1),
+        energy=traces["energy"],
+        distance=traces["distance"],
         warmup=warmup,
         last=run.state.w,
-        accept=torch.stack(kept["accept"], 1).mean(1) if kept["accept"] else None,
+        accept=traces["accept"].mean(1) if "accept" in traces else None,
         step_size=float(getattr(run.state, "step_size", getattr(plan.sampler, "step_size", nan))),
         gradients=gradients,
         examples=examples,
         seconds=perf_counter() - begun,
         stopped_by=stopped_by,
-        observed={name: torch.stack(kept[name], 1) for name in observe},
+        observed={name[1:]: trace for name, trace in traces.items() if name[0] == "?"},
+        settling=settling,
+        norms={name[1:]: trace for name, trace in traces.items() if name[0] == "|"},
     )
 
 
@@ -78,25 +90,37 @@ class _Run:
         for _ in range(steps):
             self.state = self.kernel.step(self.state, self.minibatch(), self.noise)
 
-    @property
-    def accept(self) -> PerChain | None:
-        return getattr(self.state, "accept", None)
+    def beside(self) -> dict[str, PerChain]:
+        """What the kernel tells of its last step: acceptance, and the norms of its vectors."""
+        found = {} if (accept := getattr(self.state, "accept", None)) is None else {"accept": accept}
+        vectors = {f"|{name}": getattr(self.state, name, None) for name in MOVES}
+        return found | {name: v.double().norm(dim=1) for name, v in vectors.items() if v is not None}
+
+    def watched(self, names: Sequence[str]) -> dict[str, float]:
+        """Numbers of the state, averaged over chains."""
+        return {name: float(torch.as_tensor(getattr(self.state, name), dtype=torch.float64).mean()) for name in names}
 
 
 def _warm_up(
-    run: _Run, plan: Plan, energy: Callable[[Chains], PerChain], deadline: float | None, progress: Progress | None
-) -> Tensor:
-    """Energies [C, W] along the warm-up."""
+    run: _Run,
+    plan: Plan,
+    energy: Callable[[Chains], PerChain],
+    watched: Sequence[str],
+    deadline: float | None,
+    progress: Progress | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Energies [C, W] along the warm-up, and the watched numbers [W]."""
     stride = max(1, plan.warmup // WARMUP_MARKS)
-    marks = [finite(energy(run.state.w), "the start")]
+    marks, told = [finite(energy(run.state.w), "the start")], [run.watched(watched)]
     for step in range(0, plan.warmup, stride):
         run.advance(min(stride, plan.warmup - step))
         marks.append(finite(energy(run.state.w), f"warm-up step {step}"))
+        told.append(run.watched(watched))
         if progress:
             progress("warm-up", min(step + stride, plan.warmup), plan.warmup, {})
         if deadline is not None and perf_counter() > deadline:
             break
-    return torch.stack(marks, 1)
+    return torch.stack(marks, 1), {name: torch.tensor([mark[name] for mark in told]) for name in watched}
 
 
 def finite(values: PerChain, when: str) -> PerChain:

@@ -64,6 +64,17 @@ def disjoint_sum(*parts: RLCT) -> RLCT:
     return RLCT(sum((part.lam for part in parts), Fraction(0)), 1 + sum(part.mult - 1 for part in parts))
 
 
+def product(*parts: RLCT) -> RLCT:
+    """K = K_1(w_1) K_2(w_2) ... without a shared variable: lambda = min, m = sum over the parts that attain it.
+
+    The zeta function int K^z is the product of the parts' own, and orders of a common pole add (Watanabe 2009).
+    """
+    if not parts:
+        raise ValueError("parts must name at least one factor, got none")
+    least = min(part.lam for part in parts)
+    return RLCT(least, sum(part.mult for part in parts if part.lam == least))
+
+
 def dln(widths: Sequence[int], rank: int) -> RLCT:
     """Global RLCT of a deep linear network of any depth L >= 1, the smallest over all w* with this product; O(L log L).
 

@@ -5,6 +5,7 @@ C chains    P parameters    B examples of a minibatch    N rows of data    T kep
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import nan
 from typing import Any, NamedTuple, Protocol
 
 from jaxtyping import Float, Int
@@ -52,11 +53,45 @@ class Conditionals(Protocol):
         """Precision A of each group given all others, and A times its mean."""
 
 
+class Tempered(Protocol):
+    """A target that tells the loss from the localiser."""
+
+    def __call__(self, w: Chains, batch: Index | None) -> tuple[PerChain, Chains]: ...
+
+    def loss_gradient(self, w: Chains, grad: Chains) -> Chains:
+        """The part of `grad`, which a call gave at w, that is the loss's own, in nats an example."""
+
+
 class Kernel(NamedTuple):
-    """A Markov kernel as two pure functions. `state.w` is the position [C, P]; Metropolis kernels keep `accept`."""
+    """A Markov kernel as two pure functions.
+
+    `state.w` is the position [C, P]; Metropolis kernels keep `accept` [C], adapting ones `step_size`. What a state has
+    of `grad`, `drift` and `noise` [C, P] belongs to the last step.
+    """
 
     init: Callable[[Chains, Noise], Any]
     step: Callable[[Any, Index | None, Noise], Any]
+
+
+class ExternalChain(NamedTuple):
+    """One chain of a sampler that runs by itself."""
+
+    w: Float[Tensor, "T P"]
+    accept: float  # mean acceptance at kept draws
+    step_size: float  # at the end of the warm-up
+
+
+class External(NamedTuple):
+    """A sampler of another library: chains in turn, not to be cut into chunks nor resumed in the middle."""
+
+    run: Callable[[Flat, int, int, Generator], ExternalChain]  # (start, warm-up, draws, stream)
+
+
+class Frozen(NamedTuple):
+    """K on fixed rows, chain c's own, scaled to all rows."""
+
+    full: Callable[[Chains], tuple[PerChain, Chains]]
+    value: Callable[[Chains], PerChain]
 
 
 @dataclass(frozen=True)
@@ -74,6 +109,9 @@ class Potential:
     target: str  # data | self
     flops: float  # of one full gradient of one chain, counted
     blocks: tuple[Tensor, ...] = ()  # [G, b] each, as StatModel.blocks
+    examples: Callable[[Chains, Int[Tensor, " R"]], Float[Tensor, "C R"]] | None = None  # K of single rows, unscaled
+    frozen: Callable[[Index], Frozen] | None = None  # [C, n'] -> K of chain c on its rows alone
+    factors: Callable[[Chains, Index], Float[Tensor, "C R P"]] | None = None  # rows g, E[g g^T]: Gauss-Newton per row
 
 
 @dataclass(frozen=True)
@@ -88,6 +126,9 @@ class StatModel:
     blocks: tuple[
         Tensor, ...
     ] = ()  # [G, b] positions in w: given all others K is a quadratic in the G groups, each alone
+    root: Callable[[Any, Tensor], Any] | None = (
+        None  # (output, z like it) -> (KL's Hessian in the output, there)^(1/2) z; None: found by differentiating kl
+    )
 
 
 class Rows(NamedTuple):
@@ -99,7 +140,7 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    train: Batch | Rows  # tensors with a common first axis, or rows made on demand
+    train: Batch | Rows  # tensors with a common first axis, rows made on demand; None: a closed form alone
     n: int  # data size of the posterior
     mode: str = "data"  # population | noise_free | noisy | data
 
@@ -127,6 +168,9 @@ class Point:
     known: Known = Known()
     target: str = "data"  # the target where the configuration leaves it open: data | self
     restricted: Callable[[frozenset[str]], Known] | None = None  # (names sampled) -> the answer with all others frozen
+    wishes: Mapping[str, Any] = field(default_factory=dict)  # settings of the estimator where it leaves them open
+    unsuited: Mapping[str, str] = field(default_factory=dict)  # kernel -> why it is not asked here
+    others: Mapping[str, Data] = field(default_factory=dict)  # further data sets that L may be taken on, by name
 
 
 Progress = Callable[[str, int, int, Mapping[str, float]], None]  # (stage, done, total, what to show)
@@ -183,6 +227,7 @@ class Tables(NamedTuple):
 
     tables: Mapping[str, list[dict[str, Any]]] = {}
     arrays: Mapping[str, Any] = {}
+    shown: Mapping[str, list[dict[str, str]]] = {}  # title -> rows of text that the terminal prints at the end
 
 
 class Task(Protocol):
@@ -216,6 +261,10 @@ class Plan:
     every: int  # kernel steps between kept draws
     notes: tuple[str, ...] = ()  # what was chosen and why, and the biases predicted
     gradients: int = 0  # spent on calibration, a chain
+    target_se: float | None = None  # end where the standard error is below
+    metric: str = ""  # "" | ggn | diagonal: the coordinates in which the kernel runs
+    subset: int = 0  # rows a chain, frozen; 0: all
+    planned: float = nan  # lambda of the Gauss-Newton quadratic
 
 
 @dataclass(frozen=True)
@@ -231,5 +280,8 @@ class Draws:
     gradients: int  # evaluations a chain, warm-up included
     examples: int  # example gradients over all chains; 0 where the loss is a closed form
     seconds: float
-    stopped_by: str = "draws"  # draws | budget
+    stopped_by: str = "draws"  # draws | budget | target_se
     observed: Mapping[str, Tensor] = field(default_factory=dict)  # name -> [C, T, ...]
+    settling: Mapping[str, Float[Tensor, " W"]] = field(default_factory=dict)  # step_size, accept.. along the warm-up
+    allowance: float = 0.0  # systematic half-width that the interval adds
+    norms: Mapping[str, Trace] = field(default_factory=dict)  # of gradient, drift and noise of a step, at kept draws

@@ -70,7 +70,7 @@ def steady(typechecker: Callable[..., Any]) -> Callable[..., Any]:
 jaxtyping.jaxtyped = sampled(jaxtyping.jaxtyped)
 from llcx import types  # noqa: E402  after the line above: its functions are decorated as it is imported
 
-for protocol in (types.Noise, types.Streams, types.Task, types.Conditionals):
+for protocol in (types.Noise, types.Streams, types.Task, types.Conditionals, types.Tempered):
     runtime_checkable(protocol)  # so that beartype can check arguments that are protocols
 
 matplotlib.use("Agg")

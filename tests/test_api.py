@@ -95,10 +95,10 @@ def test_a_scalar_loss_is_refused_with_the_cure() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sampler": "nope"}, "sampler=nope is unknown; known: auto, gibbs, hmc, sgld"),
+        ({"sampler": "nope"}, "sampler=nope is unknown; known: adam_sgld, auto, gibbs, hmc"),
         ({"target": "both"}, r"estimator\.target must be one of"),
         ({"where": ["head.*"]}, "matches no parameter; names: weight"),
-        ({"measure_on": "other"}, r"estimator\.measure_on is not available in this version"),
+        ({"measure_on": "other"}, r"measure_on must be rows like data"),
         ({"nbeta": -1.0}, r"estimator\.nbeta must be a number > 0"),
         ({"budget": "soon"}, r"estimator\.budget must be seconds"),
     ],

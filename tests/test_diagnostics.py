@@ -7,8 +7,7 @@ import torch
 from torch.distributions import Gamma
 
 from llcx import diagnostics
-from llcx.samplers.sgld import SGLD
-from llcx.types import Draws, Plan, Trace
+from llcx.types import Draws, Trace
 
 C, T = 16, 120
 
@@ -104,9 +103,16 @@ def test_two_samplers_disagree_beyond_ten_percent() -> None:
     assert diagnostics.disagree(healthy(), healthy(13.0, seed=1))
 
 
-def test_predicted_factors_are_those_of_the_law() -> None:
-    plan = Plan(SGLD(step_size=1e-5), nbeta=1e4, gamma=1.0, chains=1, warmup=0, draws=1, every=1)
-    left, right = diagnostics.predicted(plan, h_max=2.0, noise=3.0, batch=32)
-    assert left == pytest.approx(1 / (1 - 1e-5 * 20001 / 4))
-    assert right == pytest.approx(1 + 1e-5 * 1e8 * 3 / (4 * 32))
-    assert diagnostics.predicted(replace(plan, sampler=SGLD(step_size=1e-3)), 2.0, 0.0, None)[0] == float("inf")
+def test_a_run_that_goes_on_may_move_by_its_noise_and_no_more() -> None:
+    assert not diagnostics.moved_with_budget(healthy(), healthy(10.2, seed=1))
+    assert diagnostics.moved_with_budget(healthy(), healthy(12.0, seed=1))
+
+
+def test_a_step_or_an_energy_still_on_its_way_is_not_settled() -> None:
+    steps = torch.full((40,), 0.1)
+    sound = replace(draws(healthy()), warmup=healthy()[:, :40], settling={"step_size": steps})
+    assert "warmup_not_settled" not in flags(sound)
+    falling = replace(sound, settling={"step_size": 0.1 * torch.linspace(0, -6, 40).exp()})
+    assert "warmup_not_settled" in flags(falling)
+    rising = replace(sound, warmup=healthy()[:, :40] * torch.linspace(0, 0.6, 40))
+    assert "warmup_not_settled" in flags(rising)

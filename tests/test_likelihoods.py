@@ -44,3 +44,11 @@ def test_a_divergence_is_zero_at_w_star_and_positive_elsewhere() -> None:
 def test_a_noise_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match=r"noise_std must be > 0, got 0\.0"):
         Gaussian(0.0)
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian(0.5), Categorical(), Bernoulli()], ids=lambda x: type(x).__name__)
+def test_the_root_squares_to_the_hessian_of_the_divergence(likelihood: Gaussian | Categorical | Bernoulli) -> None:
+    row = A[0].double()
+    hessian = torch.autograd.functional.hessian(lambda out: likelihood.kl(row[None], out[None]).sum(), row)
+    columns = likelihood.root(row.expand(3, -1), torch.eye(3, dtype=torch.float64))  # S e_j, one a row
+    torch.testing.assert_close(columns.T @ columns, hessian, rtol=1e-10, atol=1e-12)

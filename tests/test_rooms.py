@@ -25,10 +25,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": set(),
     "config": {"types", "registry", "settings"},
     **{room: {"types", *CORE[:i]} for i, room in enumerate(CORE)},
-    "samplers": {"types", "registry"},  # no model, data, theory or disk
+    "samplers": {"types", "registry", "settings"},  # no model, data, theory or disk
     "estimators": {"types", "registry", "settings", "diagnostics"},  # the answer key is not in the exam room
-    "calibrate": {"types", "registry", "posterior", "gradients", "diagnostics", "samplers", "estimators"},
-    "measure": {"types", *CORE, *KERNELS},
+    "probes": {"types"},
+    "calibrate": {"types", "registry", "posterior", "probes", "gradients", "diagnostics", "samplers", "estimators"},
+    "metric": {"types"},
+    "chains": {"types", *CORE, "metric"},
+    "checks": {"types", *CORE, *KERNELS, "probes", "chains"},
+    "measure": {"types", *CORE, *KERNELS, "probes", "chains", "checks"},
     "fit": {"types", "settings", "params", "rng", "gradients"},
     "tasks": {"types", "registry", "settings", "theory", "fit", "params", "rng", "likelihoods"},
     "artifacts": {"types", "config"},

@@ -449,6 +449,14 @@ def test_a_monomial_is_governed_by_its_largest_power(exponents: list[int], lam: 
     assert theory.monomial(exponents) == (Fraction(lam), mult)
 
 
+def test_products_take_the_least_threshold_and_add_the_poles_that_attain_it() -> None:
+    half, third = theory.monomial([2]), theory.monomial([3])
+    assert theory.product(half, half) == theory.monomial([2, 2])
+    assert theory.product(half, third) == theory.monomial([2, 3])
+    with pytest.raises(ValueError, match="parts must name"):
+        theory.product()
+
+
 def test_disjoint_sums_add_their_thresholds_and_their_poles() -> None:
     assert theory.disjoint_sum(theory.monomial([2]), theory.monomial([4])) == theory.powers([2, 4])
     assert theory.disjoint_sum(RLCT(Fraction(1, 2), 2), RLCT(Fraction(1, 3), 3)) == (Fraction(5, 6), 4)

@@ -20,6 +20,10 @@ AFTER_KNOWN = (
     *("draws", "ess", "rhat", "accept", "wnv", "gradients", "gradients_main", "examples", "seconds", "dtype"),
     *("backend", "stopped_by", "healthy", "flags"),
 )
+BESIDE = (
+    *("gamma_slope", "decrement", "llc_quarter", "llc_looser", "llc_longer", "llc_second"),
+    *("polish_moved", "polish_drop"),
+)
 OF_ESTIMATE = (
     *("target", "llc", "llc_sd", "se", "low", "high", "llc_fluct", "nbeta", "gamma", "step_size", "chains", "warmup"),
     *("ess", "rhat", "accept", "gradients", "gradients_main", "examples", "seconds", "stopped_by", "healthy", "flags"),
@@ -31,7 +35,7 @@ def columns(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     seen = dict.fromkeys(key for row in rows for key in row)
     at = [key for key in seen if key.startswith("at.")]
     extra = [key for key in seen if key.startswith("known.")]
-    return (*BEFORE_AT, *at, *BEFORE_KNOWN, *extra, *AFTER_KNOWN)
+    return (*BEFORE_AT, *at, *BEFORE_KNOWN, *extra, *AFTER_KNOWN, *BESIDE)
 
 
 def texts(row: Mapping[str, Any]) -> dict[str, str]:
@@ -51,7 +55,7 @@ def failed(row: Row, message: str, target: str) -> Row:
     return {**row, "target": target, "healthy": False, "flags": (f"failed: {told}",)}
 
 
-def measured(row: Row, point: Point, measurement: Any) -> Row:
+def measured(row: Row, measurement: Any) -> Row:
     """The row of a measurement (measure.Measurement); FloatingPointError where its number is not finite."""
     estimate = measurement.estimate
     if not isfinite(estimate.llc):
@@ -60,8 +64,9 @@ def measured(row: Row, point: Point, measurement: Any) -> Row:
     return {
         **row,
         **{key: getattr(estimate, key) for key in OF_ESTIMATE},
-        **answers(key(point, measurement.sampled), estimate.llc, estimate.nbeta, estimate.gamma),
+        **answers(key(measurement.point, measurement.sampled), estimate.llc, estimate.nbeta, estimate.gamma),
         **{key: getattr(measurement, key) for key in ("where", "n", "parameters", "loss_at", "dtype", "backend")},
+        **{name: estimate.beside[name] for name in BESIDE if name in estimate.beside},
         "chains": chains,
         "draws": draws,
         "wnv": estimate.llc_sd**2 / estimate.ess * estimate.gradients_main if estimate.ess > 0 else None,
@@ -107,6 +112,11 @@ def facts(point: Point) -> Row:
 
 
 def arrays(draws: Draws) -> dict[str, np.ndarray]:
-    """The file beside a row: energy n*beta*K [C, T], warmup [C, W], distance |w - w*|^2 [C, T], accept [C]."""
+    """The file beside a row: energy n*beta*K [C, T], warmup [C, W], distance |w - w*|^2 [C, T], accept [C].
+
+    Further `settling.<name>` [W], what adapted along the warm-up, and `norm.<name>` [C, T] of a step's vectors.
+    """
     kept = {"energy": draws.energy, "warmup": draws.warmup, "distance": draws.distance, "accept": draws.accept}
+    kept |= {f"settling.{name}": value for name, value in draws.settling.items()}
+    kept |= {f"norm.{name}": value for name, value in draws.norms.items()}
     return {key: value.detach().cpu().numpy() for key, value in kept.items() if value is not None}

@@ -3,10 +3,10 @@
     lambda_hat = E[n*beta K]                  (Lau et al. 2023, arXiv:2308.12108)
     llc_fluct  = Var(n*beta K)                (a second estimator: dE/dlog(n*beta) = E - Var, both tend to lambda)
 
-The interval is [mu - q s', mu + q s' + 1/log(n*beta)] with q the 97.5 % quantile of Student's t on C - 1 degrees of
-freedom, s' = sqrt(s^2 + (0.01 mu)^2), s the larger of the chains' and the autocorrelation's standard error times
-sqrt(R-hat): the 1 % stands for the bias of finite temperature, the one-sided term for a multiplicity of 2. No
-multiplicity is ever added to the estimate itself.
+The interval is [mu - h, mu + h + 1/log(n*beta)] with h = sqrt((q s)^2 + (0.0213 mu)^2), q the 97.5 % quantile of
+Student's t on C - 1 degrees of freedom and s the larger of the chains' and the autocorrelation's standard error times
+sqrt(R-hat). The second term stands for a bias of 1 % from the finite temperature, the one-sided one for a multiplicity
+of 2. No multiplicity is ever added to the estimate itself.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,12 @@ from typing import Any
 from torch import Tensor
 
 from llcx.diagnostics import checks, ess, one_sided, rhat, standard_error
+from llcx.estimators.grid import Grid
 from llcx.registry import ESTIMATORS
 from llcx.settings import one_of
 from llcx.types import Draws, Plan, Potential, Trace
 
+FLOOR = 0.0213  # half-width, relative: 1 % of bias at the quantile of 16 chains, however many there are
 CHECKS = ("off", "quick", "full")
 
 
@@ -36,13 +38,14 @@ class LLC:
     warmup: int | None = None  # kernel steps that are dropped
     every: int | None = None  # kernel steps between kept draws
     where: list[str] | None = None  # parameter-name globs: only these are sampled
-    where_each: list[str] | None = None
-    measure_on: str | None = None
+    where_each: list[str] | None = None  # further globs, each sampled alone: a row for each
+    measure_on: str | None = None  # another data set of the task, by name: L is taken on it (data-refined LLC)
     check: str = "quick"  # off | quick | full
-    budget: Any = None  # seconds of sampling, or "30s", "5m"
-    target_se: float | None = None
-    polish: bool = False
+    budget: Any = None  # seconds of sampling at most, or "30s", "5m"
+    target_se: float | None = None  # nats; the run ends where the standard error is no larger
+    polish: bool = False  # measure at the minimum next to w*: argmin L + gamma/(2 n*beta) |w - w*|^2
     mode: str = "basin"  # basin: gamma ~ 1; local: gamma and n*beta raised together
+    grid: Grid = field(default_factory=Grid)  # axes of a study: each point at every combination
     name: str = "llc"
 
     def __post_init__(self) -> None:
@@ -59,13 +62,14 @@ class LLC:
         one_of("estimator.check", self.check, CHECKS)
         one_of("estimator.mode", self.mode, ("basin", "local"))
         seconds(self.budget)
-        for key in ("where_each", "measure_on", "target_se"):
-            if getattr(self, key) is not None:
-                raise ValueError(f"estimator.{key} is not available in this version; leave it null")
-        if self.polish:
-            raise ValueError("estimator.polish=true is not available in this version; leave it false")
-        if self.check == "full":
-            raise ValueError("estimator.check=full is not available in this version; use quick or off")
+        if self.target_se is not None and not self.target_se > 0:
+            raise ValueError(f"estimator.target_se must be > 0 nats, got {self.target_se}; null: a fixed run")
+
+    @property
+    def place(self) -> str:
+        """What is sampled and where L is taken, as the column `where` says it: all, the globs, `all on test`."""
+        where = "all" if self.where is None else ",".join(self.where)
+        return where if self.measure_on is None else f"{where} on {self.measure_on}"
 
 
 def check_nbeta(nbeta: Any) -> None:
@@ -120,6 +124,7 @@ class Estimate:
     stopped_by: str = "draws"
     observed: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, float] = field(default_factory=dict)  # further numbers, by column of metrics_summary.csv
 
     @property
     def healthy(self) -> bool:
@@ -135,14 +140,21 @@ class Estimate:
 
 @ESTIMATORS.register("llc", LLC)
 def estimate(
-    draws: Draws, plan: Plan, potential: Potential, *, flags: tuple[str, ...], extra_gradients: int
+    draws: Draws,
+    plan: Plan,
+    potential: Potential,
+    *,
+    flags: tuple[str, ...],
+    extra_gradients: int,
+    beside: Mapping[str, float],
 ) -> Estimate:
-    """Draws -> Estimate. `flags` are those of checks outside this run; `extra_gradients`: they and calibration."""
+    """Draws -> Estimate. `flags` and `beside` come from checks outside this run, which `extra_gradients` count."""
     from scipy.stats import t as student  # slow to import, and needed here alone
 
     trace = draws.energy
     mu, se = float(trace.mean()), standard_error(trace)
-    half = float(student.ppf(0.975, max(1, trace.shape[0] - 1))) * (se**2 + (0.01 * mu) ** 2) ** 0.5
+    quantile = float(student.ppf(0.975, max(1, trace.shape[0] - 1)))
+    half = ((quantile * se) ** 2 + (FLOOR * mu) ** 2) ** 0.5 + draws.allowance
     raised = checks(draws, exact=potential.exact, parameters=len(potential.at))
     return Estimate(
         llc=mu,
@@ -169,4 +181,5 @@ def estimate(
         stopped_by=draws.stopped_by,
         observed=draws.observed,
         notes=plan.notes,
+        beside=beside,
     )

@@ -7,6 +7,7 @@ What comes out is a types.Potential either way, and nobody further up sees the d
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +17,12 @@ from torch.func import vmap
 from torch.utils.flop_counter import FlopCounterMode
 
 from llcx.gradients.chains import ModuleLoss
+from llcx.gradients.examples import examples
+from llcx.gradients.factors import factors
+from llcx.gradients.frozen import frozen
 from llcx.gradients.rows import Source
 from llcx.params import flatten
-from llcx.types import Chains, Data, Flat, PerChain, Potential, StatModel
+from llcx.types import Chains, Data, Flat, Frozen, Index, PerChain, Potential, StatModel
 
 
 def of_function(
@@ -82,6 +86,8 @@ def of_model(
     """
     if target not in ("data", "self"):
         raise ValueError(f"estimator.target must be data or self, got {target!r}")
+    if data.train is None:
+        return _without_rows(model, data, target, dtype, device)
     if target == "self" and model.kl is None:
         cure = "use llcx.likelihoods, or give StatModel.kl"
         raise ValueError(f"estimator.target=self needs the likelihood's KL divergence, got a loss without one; {cure}")
@@ -93,7 +99,8 @@ def of_model(
     if target in model.closed:
         value, blocks = model.closed[target], model.blocks
         exact = of_function(value, at, n=data.n, population=population, target=target, blocks=blocks)
-        return replace(exact, mini=loss.mini, rows=source.rows), "closed", source.loss_at_minimum
+        exact = replace(exact, mini=loss.mini, rows=source.rows, examples=partial(examples, loss))
+        return exact, "closed", source.loss_at_minimum
     found = Potential(
         at,
         loss.full,
@@ -105,8 +112,26 @@ def of_model(
         population=population,
         target=target,
         flops=_flops_of_rows(loss, at),
+        examples=partial(examples, loss),
+        frozen=partial(frozen, loss),
+        factors=factors(loss),
     )
     return found, str(loss.backend), source.loss_at_minimum
+
+
+def _without_rows(
+    model: StatModel, data: Data, target: str, dtype: torch.dtype, device: torch.device | str
+) -> tuple[Potential, str, float]:
+    """The potential of a closed form with no rows behind it."""
+    if target not in model.closed:
+        there = ", ".join(model.closed)
+        raise ValueError(
+            f"estimator.target must be one of {there}, got {target}; the loss is a closed form without rows"
+        )
+    at = flatten(copy.deepcopy(model.module).to(device=device, dtype=dtype))
+    population = data.mode == "population"
+    found = of_function(model.closed[target], at, n=data.n, population=population, target=target, blocks=model.blocks)
+    return found, "closed", float("nan")
 
 
 def restrict(potential: Potential, positions: Tensor) -> Potential:
@@ -122,7 +147,13 @@ def restrict(potential: Potential, positions: Tensor) -> Potential:
     def cut(found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         return found[0], found[1].index_select(1, positions)
 
-    mini = potential.mini
+    mini, held, rows, single = potential.mini, potential.frozen, potential.factors, potential.examples
+
+    def freeze(idx: Index) -> Frozen:
+        assert held is not None
+        whole = held(idx)
+        return Frozen(lambda w: cut(whole.full(embed(w))), lambda w: whole.value(embed(w)))
+
     place = torch.full((len(base),), -1, device=base.device).index_copy(
         0, positions, torch.arange(len(positions), device=base.device)
     )
@@ -133,6 +164,9 @@ def restrict(potential: Potential, positions: Tensor) -> Potential:
         full=lambda w: cut(potential.full(embed(w))),
         value=lambda w: potential.value(embed(w)),
         mini=None if mini is None else lambda w, idx: cut(mini(embed(w), idx)),
+        examples=None if single is None else lambda w, idx: single(embed(w), idx),
+        frozen=None if held is None else freeze,
+        factors=None if rows is None else lambda w, idx: rows(embed(w), idx).index_select(2, positions),
     )
 
 

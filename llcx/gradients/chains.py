@@ -31,14 +31,14 @@ class ModuleLoss:
 
     def full(self, w: Chains) -> tuple[PerChain, Chains]:
         """K and its gradient on all rows."""
-        parts = [self._on_all_rows(w[some]) for some in chunks(len(w), self._at_once(w, 1))]
+        parts = [self._on_all_rows(w[some]) for some in chunks(len(w), self.at_once(w, 1))]
         return torch.cat([k for k, _ in parts]), torch.cat([grad for _, grad in parts])
 
     def value(self, w: Chains) -> PerChain:
         """K on all rows."""
         k = torch.zeros(len(w), dtype=torch.float64, device=w.device)
         with torch.no_grad():
-            for some in chunks(len(w), self._at_once(w, 1)):
+            for some in chunks(len(w), self.at_once(w, 1)):
                 for rows in chunks(self.source.rows, self.source.at_once(len(w[some]))):
                     k[some] += self.excess(w[some], *self.source.slice(rows), None)
         return k / self.source.data.n
@@ -47,16 +47,14 @@ class ModuleLoss:
         """K and its gradient on a minibatch a chain, scaled to all rows."""
         scale = self.source.rows / idx.shape[1] / self.source.data.n
         parts = [
-            self._excess_and_grad(w[some], *self.source.take(idx[some]), 0)
-            for some in chunks(len(w), self._at_once(w, idx.shape[1]))
+            self.excess_and_grad(w[some], *self.source.take(idx[some]), 0)
+            for some in chunks(len(w), self.at_once(w, idx.shape[1]))
         ]
         return torch.cat([k for k, _ in parts]) * scale, torch.cat([grad for _, grad in parts]) * scale
 
     def excess(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> PerChain:
         """Sum over rows of the loss above its value at w*; `axis`: the chains' in the batch, None where shared."""
-        if self.backend == "auto":
-            self.backend = _choose(self.source)
-        if self.backend == "vmap":
+        if self.settled() == "vmap":
             return vmap(self._of_one, (0, axis, axis))(w, batch, reference)
         own = (batch, reference)
         return torch.stack(
@@ -66,18 +64,30 @@ class ModuleLoss:
             ]
         )
 
-    def _on_all_rows(self, w: Chains) -> tuple[PerChain, Chains]:
-        k, grad = torch.zeros(len(w), dtype=torch.float64, device=w.device), torch.zeros_like(w)
-        for rows in chunks(self.source.rows, self.source.at_once(len(w))):
-            more, slope = self._excess_and_grad(w, *self.source.slice(rows), None)
-            k, grad = k + more, grad + slope
-        return k / self.source.data.n, grad / self.source.data.n
-
-    def _excess_and_grad(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> tuple[PerChain, Chains]:
+    def excess_and_grad(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> tuple[PerChain, Chains]:
+        """`excess` [C] and its gradient [C, P]."""
         w = w.detach().requires_grad_()
         k = self.excess(w, batch, reference, axis)
         (grad,) = torch.autograd.grad(k.sum(), w)
         return k.detach(), grad
+
+    def settled(self) -> str:
+        """The backend in use: vmap | seq."""
+        if self.backend == "auto":
+            self.backend = _choose(self.source)
+        return self.backend
+
+    def at_once(self, w: Chains, rows: int) -> int:
+        """Chains that fit the memory: weights, gradient and their product, and the activations of `rows` rows each."""
+        each = 4 * w.shape[1] * w.element_size() + rows * self.source.row_bytes
+        return max(1, self.source.memory // each)
+
+    def _on_all_rows(self, w: Chains) -> tuple[PerChain, Chains]:
+        k, grad = torch.zeros(len(w), dtype=torch.float64, device=w.device), torch.zeros_like(w)
+        for rows in chunks(self.source.rows, self.source.at_once(len(w))):
+            more, slope = self.excess_and_grad(w, *self.source.slice(rows), None)
+            k, grad = k + more, grad + slope
+        return k / self.source.data.n, grad / self.source.data.n
 
     def _of_one(self, w: Flat, batch: Batch, reference: Any) -> Tensor:
         model = self.source.model
@@ -86,11 +96,6 @@ class ModuleLoss:
             assert model.kl is not None  # of_model refused it
             return model.kl(reference, output).double().sum()
         return (model.nll(output, batch).double() - reference).sum()
-
-    def _at_once(self, w: Chains, rows: int) -> int:
-        """Chains that fit the memory: weights, gradient and their product, and the activations of `rows` rows each."""
-        each = 4 * w.shape[1] * w.element_size() + rows * self.source.row_bytes
-        return max(1, self.source.memory // each)
 
 
 def _choose(source: Source) -> str:

@@ -29,6 +29,7 @@ class Gibbs:
 
     needs: ClassVar[tuple[str, ...]] = ("conditionals", "full_data")
     unbiased: ClassVar[bool] = True
+    watched: ClassVar[tuple[str, ...]] = ()
 
 
 class GibbsState(NamedTuple):

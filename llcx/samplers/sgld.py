@@ -13,35 +13,33 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from llcx.registry import SAMPLERS
+from llcx.samplers.minibatch import Minibatch
+from llcx.samplers.steps import check_metric
 from llcx.types import Chains, Index, Kernel, Noise, Target
 
 
 @dataclass(frozen=True)
-class SGLD:
+class SGLD(Minibatch):
     """Settings of SGLD. Biases: O(eps) discretisation, and minibatch noise that grows as eps (n*beta)^2 / batch."""
 
     step_size: Any = "auto"  # eps; stable only while eps * (n*beta * curvature + gamma) < 4; auto: calibrated
-    batch_size: int | None = 500  # rows a step and chain; null: all data
+    metric: str = "identity"  # coordinates: identity | diagonal | ggn | auto
     name: str = "sgld"
 
     needs: ClassVar[tuple[str, ...]] = ("gradient",)
     unbiased: ClassVar[bool] = False
+    watched: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        check_step_size(self.step_size)
-        if self.batch_size is not None and self.batch_size < 1:
-            raise ValueError(f"sampler.batch_size must be >= 1, got {self.batch_size}; null means all data")
-
-
-def check_step_size(step_size: Any) -> None:
-    """Raise ValueError unless `step_size` is "auto" or a positive number."""
-    number = isinstance(step_size, int | float) and not isinstance(step_size, bool)
-    if step_size != "auto" and not (number and 0 < step_size < float("inf")):
-        raise ValueError(f"sampler.step_size must be a number > 0 or auto, got {step_size!r}")
+        super().__post_init__()
+        check_metric(self.metric)
 
 
 class SGLDState(NamedTuple):
     w: Chains
+    grad: Chains | None = None  # of log p, in the last step
+    drift: Chains | None = None
+    noise: Chains | None = None
 
 
 @SAMPLERS.register("sgld", SGLD)
@@ -55,6 +53,7 @@ def build(cfg: SGLD, target: Target) -> Kernel:
 
     def step(state: SGLDState, batch: Index | None, noise: Noise) -> SGLDState:
         _, grad = target(state.w, batch)
-        return SGLDState(state.w + 0.5 * eps * grad + eps**0.5 * noise.normal(grad))
+        drift, xi = 0.5 * eps * grad, eps**0.5 * noise.normal(grad)
+        return SGLDState(state.w + drift + xi, grad, drift, xi)
 
     return Kernel(init, step)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from llcx import artifacts
+from llcx.artifacts.rows import BESIDE
 from llcx.artifacts import rows, writer
 from llcx.types import Tables
 
@@ -74,8 +75,8 @@ def test_columns_are_all_there_in_the_order_of_the_contract(run: artifacts.Write
     found = list(run.rows[0])
     assert found[:3] == ["task", "point", "at.rank"]
     assert found.index("known_from") + 1 == found.index("known.other") == found.index("rel_error") - 1
-    assert found[-2:] == ["healthy", "flags"]
-    assert len(found) == len(set(found)) == 44
+    assert found[found.index("stopped_by") :] == ["stopped_by", "healthy", "flags", *BESIDE]
+    assert len(found) == len(set(found)) == 44 + len(BESIDE)
 
 
 def test_a_row_of_the_same_key_takes_the_place_of_the_old(run: artifacts.Writer) -> None:

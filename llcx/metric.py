@@ -1,0 +1,197 @@
+"""Coordinates in which a posterior is about isotropic: w = w* + A u.
+
+    diagonal     A = diag(s)
+    low rank     A = s (1 + V diag(d) V^T),  V [P, k] orthonormal
+
+The low-rank form is (n*beta G + ridge)^(-1/2) for a matrix G of which only factor rows R [r, P], G = R^T R, are known:
+its eigenvectors come from the smaller of R R^T and R^T R, and A acts as 1/sqrt(ridge) on all others. A density in u
+differs from that in w by a constant, so a kernel that is exact in u is exact in w.
+
+The preconditioning of Girolami and Calderhead (2011), JRSS B 73:123, with a metric that stands still.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from llcx.types import Chains, Flat, Index, Kernel, Noise, PerChain
+
+NEGLIGIBLE = 0.02  # n*beta e / ridge below which a direction is left as it is: one per cent of its length
+PRIOR_DRAWS = 5  # weight of the typical variance in `diagonal_of`
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The map w = w* + s (u + V d V^T u)."""
+
+    at: Flat  # w*
+    scale: Tensor  # s: [] or [P], > 0
+    vectors: Float[Tensor, "P k"] | None = None  # V
+    gains: Float[Tensor, " k"] | None = None  # d > -1
+
+    def to(self, u: Chains) -> Chains:
+        return self.at + self.scale * self._bent(u, self.gains)
+
+    def back(self, w: Chains) -> Chains:
+        return self._bent((w - self.at) / self.scale, self._inverse)
+
+    def pull(self, grad: Chains) -> Chains:
+        """A gradient in w as one in u: A^T grad."""
+        return self._bent(self.scale * grad, self.gains)
+
+    def push(self, grad: Chains) -> Chains:
+        """A gradient in u as one in w, the inverse of `pull`."""
+        return self._bent(grad, self._inverse) / self.scale
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest eigenvalue of A A^T (with a scale for each weight: bounds of them)."""
+        low, high = 1.0, 1.0
+        if self.gains is not None and len(self.gains) > 0:
+            low, high = 1 + float(self.gains.min()), 1 + float(self.gains.max())
+            if len(self.gains) < len(self.at):
+                low, high = min(low, 1.0), max(high, 1.0)
+        return (low * float(self.scale.min())) ** 2, (high * float(self.scale.max())) ** 2
+
+    @property
+    def _inverse(self) -> Tensor | None:
+        return None if self.gains is None else 1 / (1 + self.gains) - 1
+
+    def _bent(self, x: Chains, gains: Tensor | None) -> Chains:
+        if self.vectors is None or gains is None:
+            return x
+        return x + ((x @ self.vectors) * gains) @ self.vectors.T
+
+
+def identity(at: Flat) -> Metric:
+    return Metric(at, torch.ones((), dtype=at.dtype, device=at.device))
+
+
+class Spectrum(NamedTuple):
+    """Eigenvalues [k], falling, and eigenvectors [P, k] of G = R^T R; the others are zero."""
+
+    values: Float[Tensor, " k"]
+    vectors: Float[Tensor, "P k"]
+
+    def quadratic(self, nbeta: float, gamma: float) -> float:
+        """E[n*beta K] of K = w^T G w / 2: 1/2 sum of n*beta e / (n*beta e + gamma)."""
+        stiff = nbeta * self.values.double()
+        return 0.5 * float((stiff / (stiff + gamma)).sum())
+
+
+def spectrum(rows: Float[Tensor, "r P"]) -> Spectrum:
+    """Of R^T R, by the smaller Gram matrix."""
+    if len(rows) >= rows.shape[1]:
+        values, vectors = torch.linalg.eigh(rows.T @ rows)
+        return Spectrum(values.flip(0).clamp(min=0), vectors.flip(1))
+    values, left = torch.linalg.eigh(rows @ rows.T)
+    values, left = values.flip(0), left.flip(1)
+    some = values > 1e-10 * values[0].clamp(min=1e-300)  # the square root of the rounding of a Gram matrix
+    return Spectrum(values[some], rows.T @ (left[:, some] / values[some].sqrt()))
+
+
+def low_rank(at: Flat, found: Spectrum, nbeta: float, ridge: float) -> Metric:
+    """(n*beta G + ridge)^(-1/2), without the directions that it would change by less than a per cent."""
+    if not ridge > 0:
+        raise ValueError(f"ridge must be > 0, got {ridge}; directions that G does not see have no other scale")
+    share = nbeta * found.values / ridge
+    kept = share > NEGLIGIBLE
+    scale = torch.tensor(ridge**-0.5, dtype=at.dtype, device=at.device)
+    return Metric(at, scale, found.vectors[:, kept].to(at), ((1 + share[kept]).rsqrt() - 1).to(at))
+
+
+def diagonal_of(at: Flat, positions: Float[Tensor, "D P"]) -> Metric:
+    """Each weight's spread over D warm-up draws, shrunk towards the median weight's as by five more draws."""
+    draws = len(positions)
+    if draws < 2:
+        raise ValueError(f"positions must hold at least 2 draws, got {draws}")
+    variance = positions.double().var(0)
+    typical = variance.median().clamp(min=1e-300)
+    shrunk = (draws * variance + PRIOR_DRAWS * typical) / (draws + PRIOR_DRAWS)
+    return Metric(at, shrunk.sqrt().to(at))
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A target that also tells energies and distances, as posterior.Posterior does."""
+
+    def __call__(self, w: Chains, batch: Index | None) -> tuple[PerChain, Chains]: ...
+
+    def energy(self, w: Chains) -> PerChain: ...
+
+    def distance(self, w: Chains) -> PerChain: ...
+
+    def loss_gradient(self, w: Chains, grad: Chains) -> Chains: ...
+
+
+class Coordinates:
+    """A target in u; energies and distances stay those of w."""
+
+    def __init__(self, target: Density, metric: Metric) -> None:
+        self.target, self.metric = target, metric
+
+    def __call__(self, u: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
+        logp, grad = self.target(self.metric.to(u), batch)
+        return logp, self.metric.pull(grad)
+
+    def loss_gradient(self, u: Chains, grad: Chains) -> Chains:
+        """The loss's part, in u, of a gradient in u."""
+        metric = self.metric
+        return metric.pull(self.target.loss_gradient(metric.to(u), metric.push(grad)))
+
+    def energy(self, u: Chains) -> PerChain:
+        return self.target.energy(self.metric.to(u))
+
+    def distance(self, u: Chains) -> PerChain:
+        return self.target.distance(self.metric.to(u))
+
+
+class Placed:
+    """A kernel's state in u, seen from outside as one in w: everything but the position is the inner state's own."""
+
+    def __init__(self, w: Chains, inner: Any, metric: Metric, steps: int) -> None:
+        self.w, self.inner, self.metric, self.steps = w, inner, metric, steps
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # not there yet while a copy is being made
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+
+def within(
+    build: Callable[[Any, float | None], Kernel],
+    target: Density,
+    metric: Metric,
+    *,
+    renew: Callable[[Chains], Metric] | None = None,
+    when: int = 0,
+) -> Kernel:
+    """The kernel `build(target, step size)` run in the coordinates of `metric`, its positions given in w.
+
+    After `when` steps the metric is `renew(w [C, P])`, once, and the kernel starts afresh from where the chains are,
+    with the step size that it had; at the beginning `build` is given None.
+    """
+    kernels: dict[int, Kernel] = {}  # by the metric's identity
+
+    def kernel(metric: Metric, step_size: float | None) -> Kernel:
+        if id(metric) not in kernels:
+            kernels[id(metric)] = build(Coordinates(target, metric), step_size)
+        return kernels[id(metric)]
+
+    def init(w: Chains, noise: Noise) -> Placed:
+        return Placed(w, kernel(metric, None).init(metric.back(w), noise), metric, 0)
+
+    def step(state: Placed, batch: Index | None, noise: Noise) -> Placed:
+        held, inner = state.metric, state.inner
+        if renew is not None and state.steps == when:
+            step_size = getattr(inner, "step_size", None)
+            held = renew(state.w)
+            inner = kernel(held, step_size).init(held.back(state.w), noise)
+        moved = kernel(held, None).step(inner, batch, noise)
+        return Placed(held.to(moved.w), moved, held, state.steps + 1)
+
+    return Kernel(init, step)

@@ -1,0 +1,88 @@
+"""What calibration measures before the first draw: curvature and gradient noise, at w* and where draws will be.
+
+Both are taken in the coordinates of the kernel's diagonal preconditioner G (1 where it has none), sqrt(G) H sqrt(G).
+Degenerate points are flat at w*, so the curvature is also taken at a typical draw's distance.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Generator
+
+from llcx.types import Flat, Potential
+
+SQUARES = 16  # minibatches from which the mean squared gradient of a preconditioner is taken
+
+
+class Probes(NamedTuple):
+    """What was measured."""
+
+    curvature: float  # largest |eigenvalue| of the Hessian of K
+    noise: float  # largest eigenvalue of the covariance of example gradients; 0 without minibatches
+    gradients: int
+    stretch: float = 1.0  # largest entry of G
+
+
+def probe(potential: Potential, nbeta: float, gamma: float, generator: Generator, sampler: Any) -> Probes:
+    """Probes for `sampler`, whose `batch_size` and `preconditioner` count where it has them."""
+    batch = getattr(sampler, "batch_size", None)
+    away, spent = _typical(potential, nbeta, gamma, generator)
+    scale = torch.ones_like(away)
+    if hasattr(sampler, "preconditioner"):
+        square, more = _square(potential, away, batch, generator)
+        scale, spent = sampler.preconditioner(square).sqrt(), spent + more
+    rounds = 12 if potential.flops < 1e10 else 3
+    curvature = max(_curvature(potential, at, rounds, generator, scale) for at in (potential.at, away))
+    noise = 0.0 if batch is None else _noise(potential, away, generator, scale)
+    return Probes(
+        curvature, noise, spent + 4 * rounds + (0 if batch is None else 1), float(scale.double().square().max())
+    )
+
+
+def _normal(like: Flat, generator: Generator) -> Flat:
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+
+def _typical(potential: Potential, nbeta: float, gamma: float, generator: Generator) -> tuple[Flat, int]:
+    """A point w* + s z at which n*beta*K + gamma/2 |s z|^2 is P/2, as for a draw of a regular model."""
+    z, low, high, rounds = _normal(potential.at, generator), -7.0, 2.0, 16
+    for _ in range(rounds):
+        middle = (low + high) / 2
+        w = (potential.at + 10**middle * z).unsqueeze(0)
+        energy = nbeta * potential.value(w) + 0.5 * gamma * 10 ** (2 * middle) * z.double().square().sum()
+        low, high = (middle, high) if float(energy) < len(z) / 2 else (low, middle)
+    return potential.at + 10**low * z, rounds // 2  # a value costs about half a gradient
+
+
+def _square(potential: Potential, at: Flat, batch: int | None, generator: Generator) -> tuple[Flat, int]:
+    """Mean squared gradient [P] of K at `at`, of minibatches where there are any, and the gradients it took."""
+    if batch is None or potential.mini is None:
+        return potential.full(at.unsqueeze(0))[1][0].square(), 1
+    idx = torch.randint(potential.rows, (SQUARES, batch), generator=generator).to(at.device)
+    return potential.mini(at.expand(SQUARES, -1), idx)[1].square().mean(0), SQUARES
+
+
+def _curvature(potential: Potential, at: Flat, rounds: int, generator: Generator, scale: Flat) -> float:
+    """Largest |eigenvalue| of the Hessian, by power iteration on central differences of the gradient."""
+    v = _normal(at, generator)
+    size = 0.0
+    weight = max(float(at.double().square().mean().sqrt()), 1e-3)
+    step = (1e-5 if at.dtype == torch.float64 else 1e-2) * weight * len(at) ** 0.5
+    for _ in range(rounds):
+        v = v / v.norm().clamp(min=1e-30)
+        direction = scale * v
+        reach = step / float(direction.norm().clamp(min=1e-30))
+        _, grads = potential.full(torch.stack([at + reach * direction, at - reach * direction]))
+        v = scale * (grads[0] - grads[1]) / (2 * reach)
+        size = float(v.double().norm())
+    return size
+
+
+def _noise(potential: Potential, at: Flat, generator: Generator, scale: Flat) -> float:
+    """Largest eigenvalue of the covariance of single examples' gradients, from at most 256 of them."""
+    assert potential.mini is not None
+    count = max(8, min(256, potential.rows, 2**26 // len(at)))
+    idx = torch.randint(potential.rows, (count, 1), generator=generator).to(at.device)
+    _, grads = potential.mini(at.expand(count, -1), idx)
+    grads = (scale * (grads - grads.mean(0))).double()
+    return float(torch.linalg.eigvalsh(grads @ grads.T / count)[-1])

@@ -1,0 +1,44 @@
+"""Settings that the kernels on minibatches share, and the law of their biases on a quadratic.
+
+A direction of precision h in which the minibatch gradient of log p has variance s^2 is drawn with 1/h times
+
+    1 / (1 - eps h / 4)      and      1 + eps s^2 / 4
+
+by a Langevin step of size eps: the discretisation, and the minibatch noise on top of the noise injected. The product is
+exact (tests/samplers/test_sgld.py). s^2 is (n*beta)^2 c / batch for examples whose gradients have covariance c.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from llcx.samplers.steps import Factors, check_step_size, largest_step
+from llcx.settings import one_of
+
+BASELINES = ("full", "paired")
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """Settings of a kernel on minibatches."""
+
+    step_size: Any = "auto"  # eps; auto: the largest whose predicted biases are two per cent each
+    batch_size: int | None = 500  # rows a step and chain; null: all data
+    control_variate: bool = False  # g_B(w) - g_B(w*) + g(w*): quieter near w*, at twice the gradients
+    baseline: str = "full"  # K of a kept draw: full, on all rows; paired, L_B(w) - L_B(w*) on the minibatch at hand
+
+    bound: ClassVar[float] = 4.0  # eps * stiff, above which no step is looked for
+
+    def __post_init__(self) -> None:
+        check_step_size(self.step_size)
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"sampler.batch_size must be >= 1, got {self.batch_size}; null means all data")
+        one_of("sampler.baseline", self.baseline, BASELINES)
+
+    def inflation(self, step_size: float, stiff: float, noise: float) -> Factors:
+        """Factors on the variance of the stiffest direction: (discretisation, minibatch noise); inf where unstable."""
+        left = 1 - step_size * stiff / 4
+        return 1 / left if left > 0 else float("inf"), 1 + step_size * noise / 4
+
+    def first_step(self, stiff: float, noise: float) -> float:
+        """The largest step whose predicted factors are within steps.LIMIT."""
+        return largest_step(lambda eps: self.inflation(eps, stiff, noise), self.bound / max(stiff, 1e-12))
