@@ -98,8 +98,8 @@ def inflation(found: Plan, probes: Probes) -> tuple[float, float]:
 
 
 def bias_flags(found: Plan, probes: Probes) -> tuple[str, ...]:
-    """Flags of biases that the law of SGLD predicts for this plan."""
-    if type(found.sampler).unbiased:
+    """Flags of biases that the kernel's own law predicts for this plan."""
+    if found.sampler.unbiased:
         return ()
     factors = inflation(found, probes)
     limit = 1 + 1.5 * LIMITS.bias  # a calibrated step aims at 1 + bias
@@ -153,24 +153,33 @@ def _minibatches(potential: Potential, sampler: Any, batch: int | None) -> tuple
 
 def counts(potential: Potential, sampler: Any, cfg: LLC) -> tuple[int, int, int, int]:
     """(chains, warm-up, draws, every) of a measurement: the user's, else defaults by what a gradient costs."""
-    parameters = len(potential.at)
-    if "full_data" not in sampler.needs:
-        chains, warmup, draws, every = 4, 9_000, 200, 5
-    elif "conditionals" in sampler.needs:
-        chains, warmup, draws, every = 16, 500, 200, 10
-    elif potential.exact:
-        chains = 16 if parameters <= SMALL else 4 if parameters <= 100 * SMALL else 2
-        warmup, draws, every = (60, 120, 1) if parameters <= WIDE else (40, 40, 1)
-    else:
-        each = 8 * sampler.leapfrog * potential.flops
-        draws = int(min(120, max(40, AFFORDABLE / each / 1.5)))
-        chains, warmup, every = 8, draws // 2, 1
+    chains, warmup, draws, every = _defaults(potential, sampler)
     draws *= 1 if cfg.target_se is None else PATIENCE
     asked = (cfg.chains, cfg.warmup, cfg.draws, cfg.every)
     found = tuple(
         default if wish is None else wish for wish, default in zip(asked, (chains, warmup, draws, every), strict=True)
     )
     return found  # type: ignore[return-value]
+
+
+def _defaults(potential: Potential, sampler: Any) -> tuple[int, int, int, int]:
+    if "full_data" not in sampler.needs:
+        return 4, 9_000, 200, 5
+    if "conditionals" in sampler.needs:
+        return 16, 500, 200, 10
+    if "external" in sampler.needs:
+        return 4, 100, 100, 1
+    trajectory, moves = (48, 1) if potential.exact else (12, 1)
+    if not hasattr(sampler, "leapfrog"):
+        moves = trajectory  # a kernel of single moves gets as many gradients as hmc
+    if potential.exact:
+        parameters = len(potential.at)
+        chains = 24 if parameters <= SMALL else 4 if parameters <= 100 * SMALL else 2
+        warmup, draws = (60, 120) if parameters <= WIDE else (40, 40)
+        return chains, warmup * moves, draws, moves
+    each = 8 * getattr(sampler, "leapfrog", trajectory) * potential.flops
+    draws = int(min(120, max(40, AFFORDABLE / each / 1.5)))
+    return 8, draws // 2 * moves, draws, moves
 
 
 def _trim(potential: Potential, sampler: Any, trajectories: int, budget: float | None) -> Any:
@@ -192,7 +201,7 @@ def _notes(found: Plan, potential: Potential, probes: Probes) -> tuple[str, ...]
     )
     if hasattr(sampler, "step_size"):
         first += f", step {sampler.step_size:.2g}"
-    if type(sampler).unbiased:
+    if sampler.unbiased or getattr(sampler, "adapt", 0):
         return (first,)
     left, right = inflation(found, probes)
     return (

@@ -9,10 +9,17 @@ A chain that has not arrived can look stationary: single-run diagnostics alone c
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llcx import calibrate, chains
-from llcx.diagnostics import LIMITS, disagree, gamma_slope, moved_with_budget, moved_with_temperature
+from llcx.diagnostics import (
+    LIMITS,
+    disagree,
+    gamma_slope,
+    moved_with_budget,
+    moved_with_temperature,
+    standard_error,
+)
 from llcx.minimum import decrement
 from llcx.probes import Probes
 from llcx.samplers import HMC
@@ -29,7 +36,7 @@ class Checked:
     flags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     gradients: int = 0
-    beside: Mapping[str, float] = field(default_factory=dict)  # numbers for the row, by column
+    beside: Mapping[str, Any] = field(default_factory=dict)  # numbers and texts for the row, by column
 
     def __add__(self, other: "Checked") -> "Checked":
         return Checked(
@@ -61,7 +68,7 @@ def checked(main: Run, level: str) -> Checked:
     found = _alone(main)
     if main.draws.stopped_by == "budget":
         return found
-    unbiased, exact = type(main.plan.sampler).unbiased, main.potential.exact
+    unbiased, exact = main.plan.sampler.unbiased, main.potential.exact
     found += _second(main) if not unbiased else _cooler(main) if exact else _looser(main)
     if level == "full":
         found += _longer(main)
@@ -72,7 +79,7 @@ def checked(main: Run, level: str) -> Checked:
 def _alone(main: Run) -> Checked:
     """What needs no further chains."""
     potential, plan, _, draws, _ = main
-    flags, mean = list(calibrate.bias_flags(plan, main.probes)), float(draws.energy.mean())
+    flags, mean = list(calibrate.bias_flags(_standing(plan, draws.step_size), main.probes)), float(draws.energy.mean())
     slope = gamma_slope(draws, plan.gamma)
     notes = [f"d lambda_hat / d log gamma = {slope:.2g}"]
     beside = {"gamma_slope": slope}
@@ -130,7 +137,8 @@ def _cooler(main: Run) -> Checked:
         low, high = (middle, high) if float(energy.mean()) < aim else (low, middle)
     other = main.again(shorter, start=potential.at + low * (draws.last - potential.at))
     flags = ("moved_with_temperature",) if moved_with_temperature(draws.energy, other.energy) else ()
-    return Checked(flags, (), other.gradients, {"llc_quarter": float(other.energy.mean())})
+    beside = {"llc_quarter": float(other.energy.mean()), "llc_quarter_se": standard_error(other.energy)}
+    return Checked(flags, (), other.gradients, beside)
 
 
 def _looser(main: Run) -> Checked:

@@ -29,6 +29,9 @@ class Thresholds:
     settled: tuple[float, float] = (2.0, 0.25)  # factor on the step, share of the energy, at the end of the warm-up
     bias: float = 0.02  # predicted step-size or minibatch-noise factor above 1
     ess: float = 30.0
+    gap: float = 0.15  # between the ends of a subset's bracket, relative to the estimate
+    step_moved: float = 0.05  # relative move when the step is a quarter
+    plateau: float = 0.5  # Var(n*beta*K) / mean on data, below which the number goes with n*beta
 
 
 LIMITS = Thresholds()
@@ -117,8 +120,11 @@ def gamma_slope(draws: Draws, gamma: float) -> float:
 
 
 def one_sided(nbeta: float) -> float:
-    """Allowance above the estimate for a multiplicity of 2: lambda - mu is (m - 1) / log(n*beta) to leading order."""
-    return 1 / log(nbeta) if nbeta > 1 else 0.0
+    """Allowance above the estimate for a multiplicity of 2.
+
+    lambda - mu is (m - 1) / (log(n*beta) + c), whose constant about doubles the leading term on deep linear networks.
+    """
+    return 2 / log(nbeta) if nbeta > 1 else 0.0
 
 
 def _above(value: float, limit: float) -> bool:

@@ -1,24 +1,22 @@
 """One run, from its configuration to its report. Read it from top to bottom."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from llcx import dry, rng
-from llcx.artifacts import TrainingLog, Writer, rows
+from llcx.artifacts import TrainingLog, Writer
 from llcx.artifacts.manifest import manifest
 from llcx.config import STAGES, Config, ranges
-from llcx.estimators.grid import AXES, Cell, Grid, cells, settled
-from llcx.measure import measure
 from llcx.registry import TASKS
-from llcx.terminal import Terminal, plain, table
-from llcx.types import Point, Snapshots, Spec, Task, Training
+from llcx.survey import combinations, measure_all, snapshots, told
+from llcx.terminal import Terminal, listing, plain, table
+from llcx.types import Spec, Task, Training
 
+Shown = list[dict[str, str]]
 log = logging.getLogger(__name__)
 
 
@@ -45,17 +43,18 @@ def run(cfg: Config, resolved: Mapping[str, Any], path: Path) -> None:
         Terminal(cfg.run.verbosity, cfg.log.interval) as terminal,
     ):
         broken: dict[str, str] = {}  # training -> why it failed
+        said: dict[str, Shown] = {}  # title -> rows that an analysis has for the reader
         work: dict[str, Callable[[], Any]] = {
             "train": lambda: train(task, specs, cfg, folder, terminal, broken),
             "measure": lambda: measure_all(task, grid, cfg, folder, terminal, broken),
-            "analyse": lambda: folder.tables(task.analyse([dict(row) for row in folder.rows], snapshots(folder))),
+            "analyse": lambda: said.update(analyse(task, folder)),
             "figures": lambda: draw(folder),
             "report": lambda: write_report(folder),
         }
         for stage in (stage for stage in STAGES if stage in cfg.run.stages):
             with folder.stage(stage):
                 work[stage]()
-        conclude(folder, terminal)
+        conclude(folder, terminal, said)
         verdict(folder.rows, broken, cfg.run.strict, {cell.spec.name: cell.of.name for cell in grid})
 
 
@@ -80,21 +79,6 @@ def selected(specs: Sequence[Spec], points: Any) -> list[Spec]:
     if wanted[-1] >= len(specs):
         raise ValueError(f"run.points must be in 0-{len(specs) - 1}, got {wanted[-1]}; there are {len(specs)} points")
     return [specs[index] for index in wanted]
-
-
-def combinations(specs: Sequence[Spec], cfg: Config) -> list[Cell]:
-    """What is measured with each sampler: the points, at every combination of estimator.grid where there is one.
-
-    Raises ValueError where a sampler has no step size and the grid has some.
-    """
-    grid: Grid = getattr(cfg.estimator, "grid", None) or Grid()
-    for kernel in (cfg.sampler, *cfg.samplers.values()):
-        if grid.step_size and not hasattr(kernel, "step_size"):
-            raise ValueError(
-                f"estimator.grid.step_size must be empty with sampler={kernel.name}, got {list(grid.step_size)}; "
-                "sampler=hmc and sampler=sgld have a step size"
-            )
-    return cells(grid, specs)
 
 
 def train(
@@ -125,108 +109,11 @@ def drive(training: Training, files: TrainingLog, folder: Writer, terminal: Term
     folder.spend("train", gradients=files.step - before)
 
 
-def measure_all(
-    task: Task, grid: Sequence[Cell], cfg: Config, folder: Writer, terminal: Terminal, broken: Mapping[str, str]
-) -> None:
-    """Every point with every sampler, each written as soon as it is done; what has a number is not measured again."""
-    kernels = {cfg.sampler.name: cfg.sampler, **cfg.samplers}
-    globs = getattr(cfg.estimator, "where", None)
-    where = "all" if globs is None else ",".join(globs)
-    point: Point | None = None
-    built: Spec | None = None
-    for done, cell in enumerate(grid):
-        of, spec = cell.of, cell.spec
-        terminal.point(spec.name, done, len(grid))
-        folder.at(done, len(grid))
-        todo = {label: kernel for label, kernel in kernels.items() if not folder.has(spec.name, label, where)}
-        asked = [rows.asked(task.name, seed_of(spec, cfg), spec, label, where) for label in todo]
-        try:
-            if todo and built != of:
-                point, built = build(task, of, folder, broken), of
-        except Exception as error:
-            give_up(asked, error, cfg, folder)
-            continue
-        for row, kernel in zip(asked, todo.values(), strict=True):
-            assert point is not None
-            try:
-                measure_one(row, point, *settings(cell, row, kernel, cfg, folder), folder, terminal)
-            except Exception as error:
-                give_up([row], error, cfg, folder)
-
-
-def settings(cell: Cell, row: rows.Row, kernel: Any, cfg: Config, folder: Writer) -> tuple[Any, Config]:
-    """The kernel and the configuration at a combination; its factors refer to what the point itself was measured at."""
-    itself = (cell.of.name, row["sampler"], row["where"])
-    found = [old for old in folder.rows if (old["point"], old["sampler"], old["where"]) == itself and old["llc"]]
-    chosen = {axis: float(found[0][axis] or "nan") for axis in AXES} if found else None
-    kernel, estimator = settled(cell, kernel, cfg.estimator, chosen)
-    return kernel, replace(cfg, estimator=estimator)
-
-
-def build(task: Task, spec: Spec, folder: Writer, broken: Mapping[str, str]) -> Point:
-    """The point, from its snapshot where it has a training; LookupError where that left none."""
-    snapshot = None
-    if spec.training is not None:
-        snapshot = snapshots(folder)(spec.training, spec.role)
-        if snapshot is None:
-            left = TrainingLog(folder.path, spec.training).roles()
-            why = broken.get(spec.training, f"it left {', '.join(left) or 'nothing'}")
-            raise LookupError(f"training {spec.training} left no snapshot {spec.role}: {why}")
-    point = task.point(spec, snapshot)
-    folder.describe(task.name, spec.name, rows.facts(point))
-    return point
-
-
-def snapshots(folder: Writer) -> Snapshots:
-    """The weights that trainings left in the folder."""
-    return lambda training, role: TrainingLog(folder.path, training).snapshot(role)
-
-
-def measure_one(row: rows.Row, point: Point, kernel: Any, cfg: Config, folder: Writer, terminal: Terminal) -> None:
-    with profiled(folder.path / "profile.json") if cfg.run.profile else nullcontext():
-        found = measure(point, kernel, cfg.estimator, cfg.hardware, row["seed"], progress=terminal)
-    explain(row, found.estimate.notes, folder)
-    folder.spend("measure", gradients=found.estimate.gradients)
-    folder.add(rows.measured(row, found), rows.arrays(found.draws))
-
-
-def explain(row: rows.Row, notes: Sequence[str], folder: Writer) -> None:
-    """What calibration chose and why: for every point in target_info.json, for the first also on the screen."""
-    folder.describe(row["task"], row["point"], {f"plan of {row['sampler']}": notes})
-    first = not any(old["sampler"] == row["sampler"] for old in folder.rows)
-    for note in notes:
-        log.log(logging.INFO if first else logging.DEBUG, "%s %s: %s", row["point"], row["sampler"], note)
-
-
-def give_up(asked: Sequence[rows.Row], error: Exception, cfg: Config, folder: Writer) -> None:
-    """Rows without a number, and why."""
-    for row in asked:
-        log.error("%s %s failed: %s", row["point"], row["sampler"], told(error))
-        folder.add(rows.failed(row, told(error), getattr(cfg.estimator, "target", None) or ""))
-    log.error("the stack:", exc_info=error)
-
-
-def seed_of(spec: Spec, cfg: Config) -> int:
-    """The point's own seed where seeds are an axis, so that its row is that of a run with this seed."""
-    return int(spec.coords.get("seed", cfg.seed))
-
-
-def told(error: Exception) -> str:
-    """One line: the message, with the type before it where that says more than ours do."""
-    text = " ".join(str(error).split())
-    plain_enough = text and isinstance(error, (ValueError, FloatingPointError, LookupError))
-    return text if plain_enough else f"{type(error).__name__}: {text}"
-
-
-@contextmanager
-def profiled(path: Path) -> Iterator[None]:
-    """torch.profiler's trace of the block, unless the run has one already."""
-    if path.exists():
-        yield
-        return
-    with torch.profiler.profile() as profile:
-        yield
-    profile.export_chrome_trace(str(path))
+def analyse(task: Task, folder: Writer) -> Mapping[str, Shown]:
+    """The task's own tables, written; what of them is to be shown."""
+    found = task.analyse([dict(row) for row in folder.rows], snapshots(folder))
+    folder.tables(found)
+    return found.shown
 
 
 def draw(folder: Writer) -> None:
@@ -241,14 +128,16 @@ def write_report(folder: Writer) -> None:
     report.write(folder)
 
 
-def conclude(folder: Writer, terminal: Terminal) -> None:
-    """The table, on the screen and in summary.txt."""
+def conclude(folder: Writer, terminal: Terminal, said: Mapping[str, Shown]) -> None:
+    """The tables, on the screen and in summary.txt."""
     found = folder.rows
     healthy = sum(row["healthy"] == "True" for row in found)
     numbers = sum(bool(row["llc"]) for row in found)
     line = f"{len(found)} measurements, {numbers} with a number, {healthy} healthy; {folder.path}"
-    folder.text("summary.txt", f"{plain(table(found))}\n{line}\n")
-    terminal.print(table(found))
+    tables = [table(found), *(listing(title, lines) for title, lines in said.items())]
+    folder.text("summary.txt", "\n".join([*map(plain, tables), f"{line}\n"]))
+    for each in tables:
+        terminal.print(each)
     terminal.print(line)
 
 

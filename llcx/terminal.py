@@ -4,7 +4,7 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -151,6 +151,16 @@ def entries(row: Mapping[str, str]) -> tuple[str, str, str, str, str]:
 def number(text: str) -> str:
     """Four digits; empty where unknown."""
     return f"{float(text):.4g}" if text else ""
+
+
+def listing(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """Rows of text as a table: names to the left, numbers to the right."""
+    found = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for index, name in enumerate(rows[0] if rows else {}):
+        found.add_column(name, justify="right" if index else "left")
+    for row in rows:
+        found.add_row(*map(Text, row.values()))
+    return found
 
 
 def plain(thing: Any, width: int = 160) -> str:

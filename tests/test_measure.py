@@ -174,7 +174,7 @@ def test_the_interval_holds_a_known_answer_about_as_often_as_it_says() -> None:
 def test_auto_resolves_to_a_kernel_before_it_is_built() -> None:
     _, plan, _ = measure.of_potential(quadratic(torch.ones(3, dtype=torch.float64)), Auto(), LLC(draws=8), 0)
     assert plan.sampler.name == "hmc"
-    assert plan.notes[0].startswith("hmc on the closed-form loss: 16 chains")
+    assert plan.notes[0].startswith("hmc on the closed-form loss: 24 chains")
 
 
 def test_the_slope_in_gamma_is_that_of_the_exact_shrinkage() -> None:
@@ -191,3 +191,76 @@ def test_sgld_whose_second_opinion_is_too_dear_is_flagged_as_unchecked(monkeypat
     monkeypatch.setattr(calibrate, "AFFORDABLE", 1.0)
     found = line(Auto(), warmup=20, draws=8, every=1)
     assert found.plan.sampler.name == "sgld" and "unchecked" in found.estimate.flags
+
+
+def test_a_polished_point_is_another_point_and_says_how_far_it_went() -> None:
+    model, data = noisy_line()
+    model.weight.data += 0.02
+    point = Point("off", {}, StatModel(model, Gaussian(0.5)), Data(data, 400))
+    found = measure.measure(point, Auto(), LLC(gamma=1.0, polish=True, chains=64), Hardware(), seed=0)
+    assert "not_a_minimum" not in found.estimate.flags
+    assert_matches(found.estimate.draws, 2.0, rel_se=0.02)
+    best = noisy_line()[0].weight
+    torch.testing.assert_close(found.point.model.module.weight, best, rtol=0, atol=1e-3)
+    assert found.estimate.beside["polish_drop"] > 0.1
+    assert found.estimate.beside["polish_moved"] < 0.1
+
+
+def test_a_polish_that_goes_far_is_flagged() -> None:
+    model, data = noisy_line()
+    model.weight.data += 1.0
+    point = Point("off", {}, StatModel(model, Gaussian(0.5)), Data(data, 400))
+    found = measure.measure(point, Auto(), LLC(gamma=0.1, polish=True, check="off"), Hardware(), seed=0)
+    assert "polished_away" in found.estimate.flags
+
+
+def test_l_can_be_taken_on_other_data() -> None:
+    model, data = noisy_line()
+    wide = (3 * data[0], data[1])
+    likelihood = Gaussian(0.5)
+    point = Point(
+        "line", {}, StatModel(model, likelihood, likelihood.kl), Data(data, 400), others={"wide": Data(wide, 400)}
+    )
+    wishes = {"nbeta": 10.0, "gamma": 30.0, "target": "self", "check": "off", "chains": 64}
+    here, there = (
+        measure.measure(point, Auto(), LLC(measure_on=name, **wishes), Hardware(), seed=0)  # type: ignore[arg-type]
+        for name in (None, "wide")
+    )
+    h = torch.linalg.eigvalsh(data[0].T @ data[0] / 400 / 0.25).double()
+    assert_matches(here.estimate.draws, float((0.5 * 10 * h / (10 * h + 30)).sum()), rel_se=0.02)
+    assert_matches(there.estimate.draws, float((0.5 * 90 * h / (90 * h + 30)).sum()), rel_se=0.02)
+    assert (here.where, there.where) == ("all", "all on wide")
+    with pytest.raises(ValueError, match=r"estimator\.measure_on must be null or one of wide, got test; line has"):
+        measure.measure(point, Auto(), LLC(measure_on="test"), Hardware(), seed=0)
+
+
+def test_a_point_may_wish_what_the_settings_leave_open() -> None:
+    model, data = noisy_line()
+    point = Point("line", {}, StatModel(model, Gaussian(0.5)), Data(data, 400), wishes={"nbeta": 7.0, "mode": "local"})
+    assert measure.wished(LLC(), point) == LLC(nbeta=7.0, mode="local")
+    assert measure.wished(LLC(nbeta=9.0), point) == LLC(nbeta=9.0, mode="local")
+
+
+def test_paired_minibatches_give_the_same_mean_with_more_noise() -> None:
+    wishes = {"gamma": 1.0, "warmup": 400, "draws": 100, "check": "off", "chains": 32, "target": "self"}
+    full = line(SGLD(batch_size=50), **wishes).estimate
+    paired = line(SGLD(batch_size=50, baseline="paired"), **wishes).estimate
+    assert paired.llc == pytest.approx(full.llc, rel=0.1)
+    assert paired.draws.var() > full.draws.var()
+
+
+def test_a_full_check_looks_at_a_longer_run_and_a_second_sampler() -> None:
+    h = torch.ones(20, dtype=torch.float64)
+    quick, full = auto(quadratic(h)), auto(quadratic(h), check="full")
+    assert full.llc == quick.llc
+    assert full.healthy
+    assert {"llc_longer", "llc_second"} <= set(full.beside) - set(quick.beside)
+    assert full.gradients > quick.gradients + 4 * quick.gradients_main
+
+
+def test_a_run_of_a_tenth_of_its_length_is_caught_by_the_longer_one() -> None:
+    h = torch.cat([torch.ones(50), 3e-2 * torch.ones(50)]).double()
+    sampler = SGLD(batch_size=None)
+    short = measure.of_potential(quadratic(h), sampler, LLC(warmup=300, draws=20, gamma=0.0, check="full"), 0)[0]
+    assert short.llc < 0.85 * 50
+    assert "moved_with_budget" in short.flags

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from llcx import gradients
-from llcx.minimum import decrement
+from llcx.minimum import decrement, polish
 from llcx.types import Potential
 from tests.problems import quadratic
 
@@ -41,3 +41,14 @@ def test_a_minimum_costs_one_gradient_and_has_none() -> None:
 def test_a_saddle_is_infinitely_far_from_a_minimum() -> None:
     signs = torch.tensor([1.0, 1.0, -1.0, 1.0], dtype=torch.float64)
     assert decrement(tilted(0.1, signs * CURVATURES), 100.0, 0.1).decrement == float("inf")
+
+
+def test_a_polish_finds_the_minimum_of_the_anchored_loss_and_tells_how_far_it_was() -> None:
+    at = torch.ones(4, dtype=torch.float64)
+    loss = gradients.of_function(lambda w: (0.5 * CURVATURES * w.square()).sum(1), at, n=100)
+    found = polish(loss, nbeta=100.0, gamma=50.0)
+    exact = 0.5 / (CURVATURES + 0.5)  # argmin of h w^2 / 2 + ridge (w - 1)^2 / 2
+    torch.testing.assert_close(found.at, exact, rtol=0, atol=1e-6)
+    assert found.moved == pytest.approx(float((1 - exact).norm() / 2), rel=1e-4)
+    assert found.drop == pytest.approx(float((50 * CURVATURES * (1 - exact.square())).sum()), rel=1e-4)
+    assert found.gradients < 100

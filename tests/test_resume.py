@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from llcx import artifacts, run
+from llcx import artifacts, survey
 from llcx.artifacts import lock
 from tests.running import comparable, process, resume, start, toys_registered
 
@@ -69,7 +69,7 @@ def test_a_failed_point_is_tried_again_and_a_finished_one_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[str] = []
-    true_measure = run.measure
+    true_measure = survey.measure
 
     def counted(point: Any, *rest: Any, **more: Any) -> Any:
         measured.append(point.name)
@@ -77,7 +77,7 @@ def test_a_failed_point_is_tried_again_and_a_finished_one_is_not(
             raise MemoryError("this time")
         return true_measure(point, *rest, **more)
 
-    monkeypatch.setattr(run, "measure", counted)
+    monkeypatch.setattr(survey, "measure", counted)
     assert start(tmp_path, "task.nets=3") == 1
     assert artifacts.load(tmp_path).rows[1]["flags"] == "failed: MemoryError: this time"
     assert resume(tmp_path) == 0

@@ -32,7 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metric": {"types"},
     "chains": {"types", *CORE, "metric"},
     "checks": {"types", *CORE, *KERNELS, "probes", "chains"},
-    "measure": {"types", *CORE, *KERNELS, "probes", "chains", "checks"},
+    "information": {"types", "diagnostics"},
+    "multiplicity": {"types", "diagnostics"},
+    "measure": {"types", *CORE, *KERNELS, "probes", "chains", "checks", "information", "multiplicity"},
     "fit": {"types", "settings", "params", "rng", "gradients"},
     "tasks": {"types", "registry", "settings", "theory", "fit", "params", "rng", "likelihoods"},
     "artifacts": {"types", "config"},
@@ -42,8 +44,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": READERS,
 }
 SHARED = ("__init__", "generic", "rows", "summary", "attention")  # of tasks: what any task may build on
-TOP = {"run", "dry", "api", "main"}  # may import everything; nobody below imports them
-ALSO = {"run": {"dry"}, "main": TOP}
+TOP = {"run", "survey", "dry", "api", "main"}  # may import everything; nobody below imports them
+ALSO = {"run": {"dry", "survey"}, "main": TOP}
 MAY_IMPORT |= {room: {*MAY_IMPORT, *ALSO.get(room, ())} for room in TOP}
 
 

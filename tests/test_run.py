@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from llcx import artifacts, run
+from llcx import artifacts, run, survey
 from llcx.config import Config
 from llcx.types import Spec
 from tests.running import start, toys_registered
@@ -128,8 +128,8 @@ def test_the_environment_is_read_but_not_written_down(tmp_path: Path, monkeypatc
 
 
 def test_an_axis_of_seeds_gives_the_row_of_that_seed() -> None:
-    assert run.seed_of(Spec("a", {"seed": 7}), Config(seed=3)) == 7
-    assert run.seed_of(Spec("a", {}), Config(seed=3)) == 3
+    assert survey.seed_of(Spec("a", {"seed": 7}), Config(seed=3)) == 7
+    assert survey.seed_of(Spec("a", {}), Config(seed=3)) == 3
 
 
 def test_two_points_of_one_name_are_refused() -> None:

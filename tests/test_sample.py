@@ -6,9 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from llcx.diagnostics import standard_error
 from llcx.posterior import Posterior
 from llcx.rng import ChainNoise
 from llcx.sample import sample
+from llcx.samplers.hmc import HMC
+from llcx.samplers.hmc import build as build_hmc
 from llcx.samplers.sgld import SGLD, build
 from llcx.types import Chains, Draws, PerChain, Plan
 from tests.problems import quadratic
@@ -84,3 +87,37 @@ def test_progress_ends_at_the_total_of_each_stage() -> None:
     run(progress=note)
     assert ("warm-up", 10, 10) in seen
     assert seen[-1] == ("sample", 6, 6)
+
+
+def test_a_standard_error_that_is_small_enough_ends_the_run_and_says_so() -> None:
+    found = run(replace(PLAN, draws=100_000, target_se=0.2))
+    assert found.stopped_by == "target_se"
+    assert standard_error(found.energy) <= 0.2
+    assert 20 <= found.energy.shape[1] < run(replace(PLAN, draws=100_000, target_se=0.05)).energy.shape[1]
+    assert run(replace(PLAN, target_se=1e-6)).stopped_by == "draws"
+
+
+def test_what_adapts_is_recorded_along_the_warm_up() -> None:
+    target = Posterior(quadratic(torch.ones(2, dtype=torch.float64)), 4.0, 0.0)
+    plan = replace(PLAN, sampler=HMC(step_size=0.1, leapfrog=4, adapt=10))
+    noise = ChainNoise(0, 3)
+    found = sample(
+        build_hmc(plan.sampler, target),
+        target.potential.at.repeat(3, 1),
+        noise,
+        plan,
+        energy=target.energy,
+        distance=target.distance,
+        minibatch=lambda: None,
+        counts=lambda: (0, 0),
+    )
+    assert set(found.settling) == {"step_size", "accept"}
+    assert found.settling["step_size"].shape == (11,)
+    assert float(found.settling["step_size"][-1]) == pytest.approx(found.step_size)
+    assert found.norms["grad"].shape == (3, 6)
+
+
+def test_the_vectors_of_a_langevin_step_are_recorded_as_norms() -> None:
+    norms = run().norms
+    assert set(norms) == {"grad", "drift", "noise"}
+    torch.testing.assert_close(norms["drift"], 0.5 * 0.05 * norms["grad"])

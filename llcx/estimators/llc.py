@@ -3,10 +3,11 @@
     lambda_hat = E[n*beta K]                  (Lau et al. 2023, arXiv:2308.12108)
     llc_fluct  = Var(n*beta K)                (a second estimator: dE/dlog(n*beta) = E - Var, both tend to lambda)
 
-The interval is [mu - h, mu + h + 1/log(n*beta)] with h = sqrt((q s)^2 + (0.0213 mu)^2), q the 97.5 % quantile of
-Student's t on C - 1 degrees of freedom and s the larger of the chains' and the autocorrelation's standard error times
-sqrt(R-hat). The second term stands for a bias of 1 % from the finite temperature, the one-sided one for a multiplicity
-of 2. No multiplicity is ever added to the estimate itself.
+The interval is [mu - h, mu + h + a]. h = sqrt((q s)^2 + (0.0213 mu)^2) with q the 97.5 % quantile of Student's t on
+C - 1 degrees of freedom and s the larger of the chains' and the autocorrelation's standard error times sqrt(R-hat); the
+second term stands for a bias of 1 % from the finite temperature. a = 2/log(n*beta) for closed-form losses, which have a
+lambda to cover: a multiplicity of 2 lets the estimate fall short by about as much. No multiplicity is ever added to the
+estimate itself.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from llcx.diagnostics import checks, ess, one_sided, rhat, standard_error
@@ -124,11 +127,22 @@ class Estimate:
     stopped_by: str = "draws"
     observed: Mapping[str, Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    beside: Mapping[str, float] = field(default_factory=dict)  # further numbers, by column of metrics_summary.csv
+    beside: Mapping[str, Any] = field(default_factory=dict)  # numbers and texts, by column of metrics_summary.csv
 
     @property
     def healthy(self) -> bool:
         return not self.flags
+
+    @property
+    def running(self) -> tuple[Float[Tensor, " T"], Float[Tensor, " T"]]:
+        """The estimate over the draws so far and its standard error, [T] each; nan errors for a single chain.
+
+        The errors are those of the spread of the chains' means alone, which holds however correlated the draws are.
+        """
+        means = self.draws.cumsum(1) / torch.arange(1, self.draws.shape[1] + 1, device=self.draws.device)
+        if len(means) == 1:
+            return means[0], torch.full_like(means[0], nan)
+        return means.mean(0), means.std(0) / len(means) ** 0.5
 
     def __str__(self) -> str:
         digits = max(0, 2 - len(str(int(abs(self.llc)))) + 1)
@@ -146,7 +160,7 @@ def estimate(
     *,
     flags: tuple[str, ...],
     extra_gradients: int,
-    beside: Mapping[str, float],
+    beside: Mapping[str, Any],
 ) -> Estimate:
     """Draws -> Estimate. `flags` and `beside` come from checks outside this run, which `extra_gradients` count."""
     from scipy.stats import t as student  # slow to import, and needed here alone
@@ -161,7 +175,7 @@ def estimate(
         llc_sd=float(trace.std()),
         se=se,
         low=mu - half,
-        high=mu + half + one_sided(plan.nbeta),
+        high=mu + half + (one_sided(plan.nbeta) if potential.exact else 0.0),
         llc_fluct=float(trace.var()),
         nbeta=plan.nbeta,
         gamma=plan.gamma,

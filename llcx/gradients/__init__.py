@@ -40,9 +40,10 @@ def of_function(
     """
 
     def full(w: Chains) -> tuple[PerChain, Chains]:
-        w = w.detach().requires_grad_()
-        k = value(w)
-        (grad,) = torch.autograd.grad(k.sum(), w)
+        with torch.enable_grad():  # callers may have turned gradients off
+            w = w.detach().requires_grad_()
+            k = value(w)
+            (grad,) = torch.autograd.grad(k.sum(), w)
         return k.detach().double(), grad
 
     def energy(w: Chains) -> PerChain:

@@ -1,0 +1,157 @@
+"""Every point with every sampler, at every combination of the estimator's axes: rows of metrics_summary.csv."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from llcx.artifacts import TrainingLog, Writer, rows
+from llcx.config import Config
+from llcx.estimators.grid import AXES, Cell, Grid, cells, settled
+from llcx.measure import measure
+from llcx.terminal import Terminal
+from llcx.types import Point, Snapshots, Spec, Task
+
+log = logging.getLogger("llcx.run")
+
+
+class Asked(NamedTuple):
+    """A row that is wanted, and with what."""
+
+    row: rows.Row
+    kernel: Any
+    estimator: Any
+
+
+def combinations(specs: Sequence[Spec], cfg: Config) -> list[Cell]:
+    """What is measured with each sampler: the points, at every combination of estimator.grid where there is one.
+
+    Raises ValueError where a sampler has no step size and the grid has some.
+    """
+    grid: Grid = getattr(cfg.estimator, "grid", None) or Grid()
+    for kernel in (cfg.sampler, *cfg.samplers.values()):
+        if grid.step_size and not hasattr(kernel, "step_size"):
+            raise ValueError(
+                f"estimator.grid.step_size must be empty with sampler={kernel.name}, got {list(grid.step_size)}; "
+                "sampler=hmc and sampler=sgld have a step size"
+            )
+    return cells(grid, specs)
+
+
+def measure_all(
+    task: Task, grid: Sequence[Cell], cfg: Config, folder: Writer, terminal: Terminal, broken: Mapping[str, str]
+) -> None:
+    """Every row that the folder does not have yet, each written as soon as it is done."""
+    point: Point | None = None
+    built: Spec | None = None
+    for done, cell in enumerate(grid):
+        terminal.point(cell.spec.name, done, len(grid))
+        folder.at(done, len(grid))
+        asked = list(wanted(task, cell.spec, cfg, folder))
+        try:
+            if asked and built != cell.of:
+                point, built = build(task, cell.of, folder, broken), cell.of
+        except Exception as error:
+            give_up(asked, error, folder)
+            continue
+        for each in asked:
+            assert point is not None
+            if why := point.unsuited.get(each.kernel.name):
+                log.debug("%s %s: not asked, %s", each.row["point"], each.row["sampler"], why)
+                continue
+            try:
+                measure_one(settings(cell, each, folder), point, cfg, folder, terminal)
+            except Exception as error:
+                give_up([each], error, folder)
+
+
+def wanted(task: Task, spec: Spec, cfg: Config, folder: Writer) -> Iterator[Asked]:
+    """Rows of a point without a number so far: each sampler, each place (estimator.where, and where_each alone)."""
+    estimator = cfg.estimator
+    parts = getattr(estimator, "where_each", None) or []
+    places = [estimator, *(replace(estimator, where=[glob], where_each=None) for glob in parts)]
+    for settled_on in {each.place: each for each in places}.values():
+        for label, kernel in {cfg.sampler.name: cfg.sampler, **cfg.samplers}.items():
+            if not folder.has(spec.name, label, settled_on.place):
+                row = rows.asked(task.name, seed_of(spec, cfg), spec, label, settled_on.place)
+                yield Asked(row, kernel, settled_on)
+
+
+def settings(cell: Cell, asked: Asked, folder: Writer) -> Asked:
+    """With the values of a combination; its factors refer to what the point itself was measured at."""
+    itself = (cell.of.name, asked.row["sampler"], asked.row["where"])
+    found = [old for old in folder.rows if (old["point"], old["sampler"], old["where"]) == itself and old["llc"]]
+    chosen = {axis: float(found[0][axis] or "nan") for axis in AXES} if found else None
+    kernel, estimator = settled(cell, asked.kernel, asked.estimator, chosen)
+    return Asked(asked.row, kernel, estimator)
+
+
+def build(task: Task, spec: Spec, folder: Writer, broken: Mapping[str, str]) -> Point:
+    """The point, from its snapshot where it has a training; LookupError where that left none."""
+    snapshot = None
+    if spec.training is not None:
+        snapshot = snapshots(folder)(spec.training, spec.role)
+        if snapshot is None:
+            left = TrainingLog(folder.path, spec.training).roles()
+            why = broken.get(spec.training, f"it left {', '.join(left) or 'nothing'}")
+            raise LookupError(f"training {spec.training} left no snapshot {spec.role}: {why}")
+    point = task.point(spec, snapshot)
+    folder.describe(task.name, spec.name, rows.facts(point))
+    return point
+
+
+def snapshots(folder: Writer) -> Snapshots:
+    """The weights that trainings left in the folder."""
+    return lambda training, role: TrainingLog(folder.path, training).snapshot(role)
+
+
+def measure_one(asked: Asked, point: Point, cfg: Config, folder: Writer, terminal: Terminal) -> None:
+    row = asked.row
+    with profiled(folder.path / "profile.json") if cfg.run.profile else nullcontext():
+        found = measure(point, asked.kernel, asked.estimator, cfg.hardware, row["seed"], progress=terminal)
+    explain(row, found.estimate.notes, folder)
+    folder.spend("measure", gradients=found.estimate.gradients)
+    folder.add(rows.measured(row, found), rows.arrays(found.draws))
+
+
+def explain(row: rows.Row, notes: Sequence[str], folder: Writer) -> None:
+    """What calibration chose and why: for every point in target_info.json, for the first also on the screen."""
+    folder.describe(row["task"], row["point"], {f"plan of {row['sampler']}": notes})
+    first = not any(old["sampler"] == row["sampler"] for old in folder.rows)
+    for note in notes:
+        log.log(logging.INFO if first else logging.DEBUG, "%s %s: %s", row["point"], row["sampler"], note)
+
+
+def give_up(asked: Sequence[Asked], error: Exception, folder: Writer) -> None:
+    """Rows without a number, and why."""
+    for row, _, estimator in asked:
+        log.error("%s %s failed: %s", row["point"], row["sampler"], told(error))
+        folder.add(rows.failed(row, told(error), getattr(estimator, "target", None) or ""))
+    log.error("the stack:", exc_info=error)
+
+
+def seed_of(spec: Spec, cfg: Config) -> int:
+    """The point's own seed where seeds are an axis, so that its row is that of a run with this seed."""
+    return int(spec.coords.get("seed", cfg.seed))
+
+
+def told(error: Exception) -> str:
+    """One line: the message, with the type before it where that says more than ours do."""
+    text = " ".join(str(error).split())
+    plain_enough = text and isinstance(error, (ValueError, FloatingPointError, LookupError))
+    return text if plain_enough else f"{type(error).__name__}: {text}"
+
+
+@contextmanager
+def profiled(path: Path) -> Iterator[None]:
+    """torch.profiler's trace of the block, unless the run has one already."""
+    if path.exists():
+        yield
+        return
+    with torch.profiler.profile() as profile:
+        yield
+    profile.export_chrome_trace(str(path))
