@@ -21,7 +21,9 @@ from llcx.figures.rows import Row
 
 log = logging.getLogger("llcx.report")
 CAPTIONS = {
+    "eps_beta.png": "Estimate, variance over mean, acceptance over step size and n\u03b2; a star: what was calibrated.",
     "llc_comparison.png": "Estimates against known values.",
+    "leaderboard.png": "Errors of every sampler over all problems of known value, and their table.",
     "llc_loglog.png": "Estimate against theory over all networks, by number of parameters.",
     "dln_scaling.png": "Relative errors by size of network.",
     "lsa_llc_comparison.png": "Estimates against the two theories, by alpha.",
@@ -32,6 +34,7 @@ CAPTIONS = {
     "full_attn_trajectory.png": "One training: ranks, loss, estimates, singular values.",
     "full_attn_multi.png": "All trainings: mean and range over seeds.",
     "llc_traces.png": "Traces of every chain: the dropped warm-up, the kept draws and the running estimate.",
+    "llc_warmup.png": "The warm-up of the first measurements: energies and what adapted; norms of the steps after it.",
     "llc_qq.png": "Quantiles against the Gamma law, which a regular model has exactly and a singular one nearly.",
     "training.png": "Training curves.",
 }

@@ -93,7 +93,11 @@ def test_a_run_has_a_row_a_combination_each_at_its_own_numbers(tmp_path: Path) -
     words = ("task.nets=2", "run.points=1", "estimator.grid.nbeta=[x0.1,500]", "estimator.grid.step_size=[x0.5]")
     assert start(tmp_path, *words) == 0
     rows = artifacts.load(tmp_path).rows
-    assert [row["point"] for row in rows] == ["net=1", "net=1,nbeta=x0.1,step_size=x0.5", "net=1,nbeta=500,step_size=x0.5"]
+    assert [row["point"] for row in rows] == [
+        "net=1",
+        "net=1,nbeta=x0.1,step_size=x0.5",
+        "net=1,nbeta=500,step_size=x0.5",
+    ]
     assert [(row["at.nbeta"], row["at.step_size"]) for row in rows] == [("", ""), ("x0.1", "x0.5"), ("500", "x0.5")]
     numbers = [(float(row["nbeta"]), float(row["step_size"])) for row in rows]
     assert numbers[1] == pytest.approx((0.1 * numbers[0][0], 0.5 * numbers[0][1]))

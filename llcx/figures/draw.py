@@ -8,11 +8,14 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from llcx.artifacts import RunFolder
-from llcx.figures import comparison, qq, style, traces, training
+from llcx.figures import comparison, eps_beta, leaderboard, qq, style, traces, training, warmup
 
 FIGURES: dict[str, Callable[[RunFolder], Figure | None]] = {
     "llc_traces.png": traces.figure,
+    "llc_warmup.png": warmup.figure,
+    "eps_beta.png": eps_beta.figure,
     "llc_comparison.png": comparison.figure,
+    "leaderboard.png": leaderboard.figure,
     "llc_qq.png": qq.figure,
     "training.png": training.figure,
 }
