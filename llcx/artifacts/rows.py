@@ -23,6 +23,9 @@ AFTER_KNOWN = (
 BESIDE = (
     *("gamma_slope", "decrement", "llc_quarter", "llc_looser", "llc_longer", "llc_second"),
     *("polish_moved", "polish_drop"),
+    *("planned", "subset_rows", "llc_subset", "llc_full", "llc_labels"),
+    *("wbic", "llc_wbic", "llc_wbic_se", "functional_variance", "nu", "nu_se", "gibbs_loss", "waic", "waic_se"),
+    "mult_weights",
 )
 OF_ESTIMATE = (
     *("target", "llc", "llc_sd", "se", "low", "high", "llc_fluct", "nbeta", "gamma", "step_size", "chains", "warmup"),
