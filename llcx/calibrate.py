@@ -11,17 +11,19 @@ A choice the user made is kept; only what is null or auto is filled in.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, nan
 from typing import Any, ClassVar
 
 from torch import Generator
 
+from llcx import metric
 from llcx.diagnostics import LIMITS
 from llcx.estimators.llc import LLC, seconds
 from llcx.posterior import n_over_log_n
 from llcx.probes import Probes, probe
 from llcx.registry import SAMPLERS
 from llcx.samplers import HMC, SGLD
+from llcx.samplers.hmc import LEAPFROG
 from llcx.types import Plan, Potential
 
 AFFORDABLE = 4e12  # floating-point operations of one measurement: about a minute or two on one core
@@ -32,6 +34,7 @@ NO_MINIMUM = (
 )
 RATE = 2e10  # operations a second that a budget in seconds is converted with, a slow core's
 PATIENCE = 32  # times the default draws that estimator.target_se may take
+SHORT, LONGEST = 12, 144  # leapfrog steps of a trajectory: on data, and where the curvature is largest
 SMALL, WIDE = 3_000, 10_000  # parameters: how many chains and draws an exact loss gets
 
 
@@ -49,15 +52,14 @@ class Auto:
 @SAMPLERS.register("auto", Auto)
 def choose(potential: Potential) -> HMC | SGLD:
     """HMC where gradients on all data are affordable, else SGLD."""
-    leapfrog = 48 if potential.exact else 12
-    cost = 8 * (20 + 40) * leapfrog * potential.flops
-    return HMC(leapfrog=leapfrog) if potential.exact or cost <= AFFORDABLE else SGLD()
+    cost = 8 * (20 + 40) * SHORT * potential.flops
+    return HMC() if potential.exact or cost <= AFFORDABLE else SGLD()
 
 
-def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator) -> tuple[Plan, Probes]:
+def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator, subset: int = 0) -> tuple[Plan, Probes]:
     """The Plan of a measurement, and the probes it rests on.
 
-    `sampler` is a concrete kernel's record; `generator` drives the probes.
+    `sampler` is a concrete kernel's record; `generator` drives the probes; a chain keeps to `subset` rows, 0: to none.
 
     Raises ValueError where the kernel needs what the potential does not have.
     """
@@ -65,15 +67,66 @@ def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator) -> 
     _require(potential, sampler, gamma)
     batch = getattr(sampler, "batch_size", None)
     sampler, batch, why = _minibatches(potential, sampler, batch)
-    probes = probe(potential, nbeta, gamma, generator, sampler)
-    chains, warmup, draws, every = counts(potential, sampler, cfg)
+    where = coordinates(potential, sampler, gamma)
+    probes, planned = _probed(potential, sampler, (nbeta, gamma), where, generator)
+    sampler = with_length(potential, sampler, probes, nbeta, gamma)
+    posed = replace(potential, flops=potential.flops * subset / potential.rows) if subset else potential
+    chains, warmup, draws, every = counts(posed, sampler, cfg)
     if hasattr(sampler, "leapfrog"):
-        sampler = _trim(potential, sampler, chains * (warmup + draws), seconds(cfg.budget))
+        sampler = _trim(posed, sampler, chains * (warmup + draws), seconds(cfg.budget))
     sampler = with_step(sampler, probes, nbeta, gamma, warmup)
     found = Plan(
         sampler, nbeta, gamma, chains, warmup, draws, every, gradients=probes.gradients, target_se=cfg.target_se
     )
+    found = replace(found, metric=where, subset=subset, planned=planned)
     return replace(found, notes=(*why, *_notes(found, potential, probes))), probes
+
+
+def coordinates(potential: Potential, sampler: Any, gamma: float) -> str:
+    """Those the kernel runs in: its own wish, or Gauss-Newton ones on data and none elsewhere. "": as they are.
+
+    Raises ValueError where those that are asked for cannot be had.
+    """
+    wish, possible = getattr(sampler, "metric", "identity"), potential.factors is not None and gamma > 0
+    if wish == "ggn" and not possible:
+        raise ValueError("sampler.metric=ggn needs rows of data, a likelihood with a KL divergence (llcx.likelihoods) "
+                         "and estimator.gamma > 0; use diagonal or identity")  # fmt: skip
+    if wish == "diagonal" and not hasattr(sampler, "adapt"):
+        raise ValueError(f"sampler.metric=diagonal is found along the warm-up and needs a kernel that adapts its step, "
+                         f"got {sampler.name}; use ggn or identity")  # fmt: skip
+    if wish == "auto":
+        wish = "ggn" if possible and not (potential.exact or potential.population) else ""
+    return "" if wish == "identity" or "external" in sampler.needs else str(wish)
+
+
+def _probed(
+    potential: Potential, sampler: Any, temperature: tuple[float, float], where: str, generator: Generator
+) -> tuple[Probes, float]:
+    """Probes in the coordinates `where`, and lambda of the Gauss-Newton quadratic, nan where it was not needed."""
+    nbeta, gamma = temperature
+    if where != "ggn":
+        return probe(potential, nbeta, gamma, generator, sampler), nan
+    found = metric.gauss_newton(potential, potential.at.unsqueeze(0), generator)
+    planned, there = found.quadratic(nbeta, gamma), metric.low_rank(potential.at, found, nbeta, gamma)
+    if getattr(sampler, "batch_size", None) is None:  # n*beta K + gamma/2 |w - w*|^2 has about unit curvature in u
+        return Probes(1 / nbeta, 0.0, 1, 0.0), planned
+    stretch = there.range[1]
+    probes = probe(metric.moved(potential, there), nbeta, gamma * stretch, generator, sampler)
+    return probes._replace(stretch=stretch), planned
+
+
+def with_length(potential: Potential, sampler: Any, probes: Probes, nbeta: float, gamma: float) -> Any:
+    """`sampler` with the leapfrog steps of a trajectory as a number.
+
+    Where the loss is exact, as many as cross the directions that the localiser alone holds a third of the way, within
+    the limits of what pays: the energy mixes with them where the curvature is large (n*beta h / gamma above 1e5).
+    """
+    if getattr(sampler, "leapfrog", 0) is not None:
+        return sampler
+    if not potential.exact:
+        return replace(sampler, leapfrog=SHORT)
+    across = (nbeta * probes.curvature / gamma) ** 0.5 if gamma > 0 else 0.0
+    return replace(sampler, leapfrog=round(min(max(LEAPFROG, 0.2 * across), LONGEST)))
 
 
 def with_step(sampler: Any, probes: Probes, nbeta: float, gamma: float, warmup: int) -> Any:
@@ -99,7 +152,7 @@ def inflation(found: Plan, probes: Probes) -> tuple[float, float]:
 
 def bias_flags(found: Plan, probes: Probes) -> tuple[str, ...]:
     """Flags of biases that the kernel's own law predicts for this plan."""
-    if found.sampler.unbiased:
+    if found.sampler.unbiased or getattr(found.sampler, "adapt", 0):  # what adapts holds its bias by itself
         return ()
     factors = inflation(found, probes)
     limit = 1 + 1.5 * LIMITS.bias  # a calibrated step aims at 1 + bias
@@ -163,21 +216,23 @@ def counts(potential: Potential, sampler: Any, cfg: LLC) -> tuple[int, int, int,
 
 
 def _defaults(potential: Potential, sampler: Any) -> tuple[int, int, int, int]:
+    if getattr(sampler, "metric", "") == "ggn" and getattr(sampler, "batch_size", None) is not None:
+        return 8, 1_000, 60, 25
     if "full_data" not in sampler.needs:
         return 4, 9_000, 200, 5
     if "conditionals" in sampler.needs:
         return 16, 500, 200, 10
     if "external" in sampler.needs:
         return 4, 100, 100, 1
-    trajectory, moves = (48, 1) if potential.exact else (12, 1)
+    trajectory, moves = (getattr(sampler, "leapfrog", None) or (LEAPFROG if potential.exact else SHORT)), 1
     if not hasattr(sampler, "leapfrog"):
         moves = trajectory  # a kernel of single moves gets as many gradients as hmc
     if potential.exact:
         parameters = len(potential.at)
         chains = 24 if parameters <= SMALL else 4 if parameters <= 100 * SMALL else 2
-        warmup, draws = (60, 120) if parameters <= WIDE else (40, 40)
+        warmup, draws = (40, 40) if parameters > WIDE else (40, 80) if trajectory > 2 * LEAPFROG else (60, 120)
         return chains, warmup * moves, draws, moves
-    each = 8 * getattr(sampler, "leapfrog", trajectory) * potential.flops
+    each = 8 * trajectory * potential.flops
     draws = int(min(120, max(40, AFFORDABLE / each / 1.5)))
     return 8, draws // 2 * moves, draws, moves
 
@@ -197,7 +252,11 @@ def _notes(found: Plan, potential: Potential, probes: Probes) -> tuple[str, ...]
     first = (
         f"{sampler.name} on the {loss}: {found.chains} chains x "
         f"({found.warmup} warm-up + {found.draws} draws{thinned}), n*beta={found.nbeta:.4g}, gamma={found.gamma:.3g}, "
-        f"largest curvature {probes.curvature:.3g}"
+        + (
+            f"Gauss-Newton coordinates, {found.planned:.3g} nats planned"
+            if found.metric == "ggn"
+            else f"largest curvature {probes.curvature:.3g}"
+        )
     )
     if hasattr(sampler, "step_size"):
         first += f", step {sampler.step_size:.2g}"

@@ -18,7 +18,9 @@ class Thresholds:
 
     rhat: float = 1.1
     fluctuation: tuple[float, float] = (0.8, 1.2)  # Var(n*beta*K) / mean where the loss is exact
-    accept: tuple[float, float] = (0.6, 0.98)
+    accept: tuple[float, float] = (0.3, 0.98)  # how far below the kernel's own aim, and at most
+    rounding: float = 0.05  # nats of n*beta*K that float32 may be off by
+    baseline: float = 0.01  # K(w*), which is zero, relative to the estimate
     drift: float = 3.0  # standard errors between the halves of a run
     leaving: float = 2.0  # growth of |w - w*|^2 from the first half to the second
     decrement: float = 0.05  # n*beta * Newton decrement, relative to the estimate
@@ -68,26 +70,36 @@ def standard_error(trace: Trace) -> float:
     return worst * max(1.0, mixing if mixing == mixing else 1.0) ** 0.5
 
 
-def checks(draws: Draws, *, exact: bool, parameters: int) -> tuple[str, ...]:
-    """Flags of a single run."""
+def checks(draws: Draws, *, exact: bool, parameters: int, aim: float = 0.9) -> tuple[str, ...]:
+    """Flags of a single run. `aim`: the acceptance that the kernel adapted to."""
     trace = draws.energy
     mean = float(trace.mean())
-    ratio = float(trace.var()) / mean if mean > 0 else nan
-    low, high = LIMITS.accept
+    ratio, noise = fluctuation(trace)
+    below, high = LIMITS.accept
+    low = aim - below
     found = {
         "below_baseline": bool((trace < -1e-6).any()),
         "rhat": _above(rhat(trace), LIMITS.rhat),
         "too_few_draws": not ess(trace) >= LIMITS.ess,
         "drift": _drift(trace),
         "leaving_basin": _leaving(draws.distance),
-        "fluctuation_high": _above(ratio, LIMITS.fluctuation[1]),
-        "fluctuation_low": exact and ratio < LIMITS.fluctuation[0],
+        "fluctuation_high": _above(ratio - 2 * noise, LIMITS.fluctuation[1]),
+        "fluctuation_low": exact and ratio + 2 * noise < LIMITS.fluctuation[0],
         "acceptance": draws.accept is not None and not low <= float(draws.accept.mean()) <= high,
         "above_half_parameters": mean - 3 * standard_error(trace) > parameters / 2,
         "warmup_not_settled": _unsettled(draws),
         "budget": draws.stopped_by == "budget",
     }
     return tuple(name for name, raised in found.items() if raised)
+
+
+def fluctuation(trace: Trace) -> tuple[float, float]:
+    """Var(n*beta*K) / mean, and its standard error where n*beta*K has the Gamma law of a regular model; nan below 0."""
+    mean = float(trace.mean())
+    if mean <= 0:
+        return nan, nan
+    ratio = float(trace.var()) / mean
+    return ratio, ratio * ((2 + 6 / max(mean, 0.1)) / ess(trace)) ** 0.5
 
 
 def moved_with_temperature(main: Trace, cooler: OtherTrace) -> bool:

@@ -53,7 +53,7 @@ def costs(point: Point, kernel: Any, cfg: Config) -> tuple[int, float, float]:
     kernel = calibrate.choose(potential) if kernel.name == "auto" else kernel
     chains, warmup, draws, every = calibrate.counts(potential, kernel, cfg.estimator)
     steps = warmup + draws * every
-    gradients_a_step = getattr(kernel, "leapfrog", 1)
+    gradients_a_step = getattr(kernel, "leapfrog", 1) or calibrate.LEAPFROG
     seconds = CHECKS * steps * gradients_a_step * (STEP + chains * operations(potential, kernel) / calibrate.RATE)
     return size, BUFFERS * chains * size * dtype.itemsize / 2**30, seconds
 

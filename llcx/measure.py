@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from math import nan
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from llcx import calibrate, chains, gradients, rng
+from llcx import calibrate, chains, gradients, information, multiplicity, rng, routes
 from llcx.checks import Checked, Run, checked
 from llcx.diagnostics import LIMITS
 from llcx.estimators.llc import LLC, Estimate, seconds
@@ -52,19 +53,22 @@ def measure(
     """
     cfg = wished(cfg, point)
     point = on(point, cfg.measure_on)
-    sampler, potential, backend, loss_at = _posed(point, sampler, cfg, hardware)
+    posed = _posed(point, sampler, cfg, hardware, seed)
     before = Checked()
     if cfg.polish:
-        point, before = _polished(point, potential, cfg)
-        sampler, potential, backend, loss_at = _posed(point, sampler, cfg, hardware)
+        point, before = _polished(point, posed.labels, cfg)
+        posed = _posed(point, sampler, cfg, hardware, seed)
     names = layout(point.model.module)
     if cfg.where is not None:
-        potential = gradients.restrict(potential, names.select(cfg.where))
-    watch = {name: _by_name(function, point, cfg) for name, function in (observe or {}).items()}
-    result = of_potential(potential, sampler, cfg, seed, progress, watch, before=before)
+        posed = posed.restricted(names.select(cfg.where))
+    potential, watch = posed.potential, {name: _by_name(each, point, cfg) for name, each in (observe or {}).items()}
+    result = of_potential(
+        potential, posed.route.sampler, cfg, seed, progress, watch, before=before, loss_at=posed.loss_at, posed=posed
+    )
     sampled = None if cfg.where is None else names.matching(cfg.where)
     kind = str(potential.at.dtype).removeprefix("torch.")
-    return Measurement(*result, len(potential.at), loss_at, kind, backend, cfg.place, potential.n, point, sampled)
+    size = len(potential.at)
+    return Measurement(*result, size, posed.loss_at, kind, posed.backend, cfg.place, potential.n, point, sampled)
 
 
 def wished(cfg: LLC, point: Point) -> LLC:
@@ -96,14 +100,35 @@ def of_potential(
     observe: Mapping[str, Callable[[Chains], Tensor]] | None = None,
     *,
     before: Checked | None = None,
+    loss_at: float = nan,
+    posed: "Posed | None" = None,
 ) -> tuple[Estimate, Plan, Draws]:
-    """Calibrate, sample, check, estimate. `before`: what was found on the way to this potential."""
+    """Calibrate, sample, check, estimate. `before`: what was found on the way to this potential; `loss_at`: L(w*)."""
     if sampler.name == "auto":
         sampler = calibrate.choose(potential)
     probing = rng.streams(seed).generator("probes")
-    plan, probes = calibrate.plan(potential, sampler, cfg, probing)
-    draws = chains.run(potential, plan, seed, observe=observe, budget=seconds(cfg.budget), progress=progress)
-    found = (before or Checked()) + checked(Run(potential, plan, probes, draws, seed), cfg.check)
+    route, labels = (posed.route, posed.labels) if posed else (routes.Route(sampler, potential.target), potential)
+    plan, probes = calibrate.plan(potential, sampler, cfg, probing, route.subset)
+    plan = replace(plan, notes=(*route.notes, *plan.notes))
+    told = cfg.check != "off"
+    losses = information.watch(potential, plan, rng.streams(seed).generator("information")) if told else {}
+    watching: dict[str, Callable[[Chains], Tensor]] = {**(observe or {}), **losses}
+    if labels is not potential:
+        watching[routes.LABELS] = lambda w: plan.nbeta * labels.value(w)
+    how: dict[str, Any] = {"observe": watching, "budget": seconds(cfg.budget), "progress": progress}
+
+    def once(one: Plan, **more: Any) -> Draws:
+        for each in losses.values():
+            each.restart()
+        return chains.run(potential, one, seed, **how, **more)
+
+    tried = routes.runs(potential, plan, once, told)
+    plan, draws = tried[-1][0], routes.settled(tried)
+    main = Run(potential, plan, probes, draws, seed)
+    found = (before or Checked()) + routes.verdict(tried, labels, loss_at) + checked(main, cfg.check)
+    if told:
+        found += _beside(main, losses, loss_at, found)
+    draws = replace(draws, observed={name: trace for name, trace in draws.observed.items() if name not in losses})
     plan = replace(plan, notes=(*plan.notes, *found.notes))
     build = ESTIMATORS.builder(cfg.name)
     spent = plan.gradients + found.gradients
@@ -111,18 +136,54 @@ def of_potential(
     return estimate, plan, draws
 
 
+def _beside(main: Run, losses: information.Watched, loss_at: float, checks: Checked) -> Checked:
+    """What stands beside lambda: information criteria, and the multiplicity where the loss is exact and w* its minimum.
+
+    L(w*) too high is a slope in n*beta like a multiplicity's.
+    """
+    potential, plan, _, draws, _ = main
+    found: dict[str, Any] = {**information.of_energy(draws.energy, plan, potential, loss_at)}
+    for each in losses.values():
+        found |= information.of_rows(each, draws, plan, potential, loss_at)
+    quarter = None
+    if "llc_quarter" in checks.beside:
+        quarter = checks.beside["llc_quarter"], checks.beside["llc_quarter_se"]
+        found |= information.of_temperatures(draws.energy, quarter)
+    if not potential.exact or "not_a_minimum" in checks.flags or bool((draws.energy < -1e-6).any()):
+        return Checked(beside=found)
+    weights, note = multiplicity.told(draws.energy, plan.nbeta, len(potential.at), quarter)
+    return Checked(notes=(note,) if note else (), beside={**found, "mult_weights": weights})
+
+
 def precision(sampler: Any, wish: str, parameters: int) -> torch.dtype:
-    """float64 for unbiased kernels up to a million parameters, float32 otherwise, unless the user chose."""
+    """float64 for kernels of all data up to a million parameters, float32 otherwise, unless the user chose."""
     if wish != "auto":
         return {"float32": torch.float32, "float64": torch.float64}[wish]
-    return torch.float64 if type(sampler).unbiased and parameters <= FLOAT64_UP_TO else torch.float32
+    careful = sampler.unbiased or "full_data" in sampler.needs
+    return torch.float64 if careful and parameters <= FLOAT64_UP_TO else torch.float32
 
 
-def _posed(point: Point, sampler: Any, cfg: LLC, hardware: Any) -> tuple[Any, Potential, str, float]:
-    """(the kernel's record, the potential in its precision, the backend, L(w*))."""
-    target = cfg.target or point.target
+class Posed(NamedTuple):
+    """A potential and how it will be sampled."""
 
-    def build(kernel: Any, parameters: int) -> tuple[Potential, str, float]:
+    route: routes.Route
+    potential: Potential
+    backend: str
+    loss_at: float  # L(w*)
+    labels: Potential  # of the target that was asked for; `potential` itself unless the route took another
+
+    def restricted(self, positions: Tensor) -> "Posed":
+        """To the parameters at `positions`."""
+        part = gradients.restrict(self.potential, positions)
+        labels = part if self.labels is self.potential else gradients.restrict(self.labels, positions)
+        return self._replace(potential=part, labels=labels)
+
+
+def _posed(point: Point, sampler: Any, cfg: LLC, hardware: Any, seed: int) -> Posed:
+    """The potential in the kernel's precision; where the kernel is open, the route to a number."""
+    asked = cfg.target or point.target
+
+    def build(kernel: Any, parameters: int, target: str) -> tuple[Potential, str, float]:
         kind = precision(kernel, hardware.dtype, parameters)
         return gradients.of_model(
             point.model,
@@ -134,12 +195,16 @@ def _posed(point: Point, sampler: Any, cfg: LLC, hardware: Any) -> tuple[Any, Po
             memory=hardware.memory or 1.0,
         )
 
-    found = build(sampler, sum(p.numel() for p in point.model.module.parameters()))
-    if sampler.name == "auto":
-        sampler = calibrate.choose(found[0])
-        if precision(sampler, hardware.dtype, len(found[0].at)) != found[0].at.dtype:
-            found = build(sampler, len(found[0].at))
-    return sampler, *found
+    found = build(sampler, sum(p.numel() for p in point.model.module.parameters()), asked)
+    if sampler.name != "auto":
+        return Posed(routes.Route(sampler, asked), *found, labels=found[0])
+    route = routes.choose(found[0], cfg, rng.streams(seed).generator("route"))
+    size, kept = len(found[0].at), found
+    if precision(route.sampler, hardware.dtype, size) != found[0].at.dtype:
+        kept = found = build(route.sampler, size, asked)
+    if route.target != asked:
+        found = build(route.sampler, size, route.target)
+    return Posed(route, *found, labels=kept[0])
 
 
 def _polished(point: Point, potential: Potential, cfg: LLC) -> tuple[Point, Checked]:

@@ -42,7 +42,7 @@ def sample(
     warmup, settling = _warm_up(run, plan, energy, watched, None if budget is None else begun + budget / 2, progress)
     watch = {"energy": energy, "distance": distance, **{f"?{name}": f for name, f in (observe or {}).items()}}
     kept: dict[str, list[Tensor]] = {}
-    stopped_by, look = "draws", LOOK
+    enough = _Enough(plan, begun, budget)
     for draw in range(plan.draws):
         run.advance(plan.every)
         found = {name: function(run.state.w) for name, function in watch.items()} | run.beside()
@@ -51,16 +51,8 @@ def sample(
             kept.setdefault(name, []).append(value)
         if progress:
             progress("sample", draw + 1, plan.draws, _shown(kept["energy"]))
-        if draw + 1 == plan.draws:
+        if enough.after(kept["energy"]):
             break
-        if budget is not None and draw >= 3 and perf_counter() - begun > budget:
-            stopped_by = "budget"
-            break
-        if plan.target_se is not None and draw + 1 >= look:
-            look = draw + 1 + max(1, (draw + 1) // 4)
-            if standard_error(torch.stack(kept["energy"], 1)) <= plan.target_se:
-                stopped_by = "target_se"
-                break
     traces = {name: torch.stack(values, 1) for name, values in kept.items()}
     gradients, examples = counts()
     return Draws(
@@ -73,11 +65,32 @@ def sample(
         gradients=gradients,
         examples=examples,
         seconds=perf_counter() - begun,
-        stopped_by=stopped_by,
+        stopped_by=enough.by,
         observed={name[1:]: trace for name, trace in traces.items() if name[0] == "?"},
         settling=settling,
         norms={name[1:]: trace for name, trace in traces.items() if name[0] == "|"},
     )
+
+
+class _Enough:
+    """When a run has its draws, or ends before that."""
+
+    def __init__(self, plan: Plan, begun: float, budget: float | None) -> None:
+        self.plan, self.begun, self.budget = plan, begun, budget
+        self.by, self.look = "draws", LOOK
+
+    def after(self, energies: Sequence[PerChain]) -> bool:
+        """Whether to stop with these draws; `by` says why."""
+        kept = len(energies)
+        if kept >= self.plan.draws:
+            return True
+        if self.budget is not None and kept >= 4 and perf_counter() - self.begun > self.budget:
+            self.by = "budget"
+        elif self.plan.target_se is not None and kept >= self.look:
+            self.look = kept + max(1, kept // 4)
+            if standard_error(torch.stack(list(energies), 1)) <= self.plan.target_se:
+                self.by = "target_se"
+        return self.by != "draws"
 
 
 class _Run:

@@ -94,4 +94,14 @@ def test_n_over_log_n_by_name() -> None:
 
 def test_a_small_budget_shortens_the_trajectories() -> None:
     dear = replace(quadratic(TWO), flops=1e8)
-    assert planned(dear, HMC(), budget=60)[0].sampler.leapfrog < 48 == planned(dear, HMC())[0].sampler.leapfrog
+    assert planned(dear, HMC(), budget=60)[0].sampler.leapfrog < 48 < planned(dear, HMC())[0].sampler.leapfrog
+
+
+def test_trajectories_are_longer_where_the_curvature_is_large_and_as_long_as_asked_for() -> None:
+    stiff = TWO.clone()
+    stiff[0] = 600.0
+    plan = planned(quadratic(stiff), HMC())[0]
+    assert (plan.sampler.leapfrog, plan.warmup, plan.draws) == (144, 40, 80)
+    assert planned(quadratic(TWO), HMC())[0].sampler.leapfrog == pytest.approx(0.2 * (1e4 * 10) ** 0.5, rel=0.1)
+    assert planned(quadratic(stiff), HMC(leapfrog=7))[0].sampler.leapfrog == 7
+    assert planned(on_data(), HMC())[0].sampler.leapfrog == 12

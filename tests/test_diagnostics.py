@@ -116,3 +116,17 @@ def test_a_step_or_an_energy_still_on_its_way_is_not_settled() -> None:
     assert "warmup_not_settled" in flags(falling)
     rising = replace(sound, warmup=healthy()[:, :40] * torch.linspace(0, 0.6, 40))
     assert "warmup_not_settled" in flags(rising)
+
+
+def test_an_acceptance_is_judged_by_the_kernels_own_aim() -> None:
+    half = draws(healthy(), accept=torch.full((C,), 0.5, dtype=torch.float64))
+    assert "acceptance" in diagnostics.checks(half, exact=True, parameters=50, aim=0.9)
+    assert "acceptance" not in diagnostics.checks(half, exact=True, parameters=50, aim=0.57)
+
+
+def test_a_fluctuation_is_judged_by_its_own_noise() -> None:
+    ratio, noise = diagnostics.fluctuation(healthy(3.0))
+    assert abs(ratio - 1) < 4 * noise
+    assert noise == pytest.approx((4 / (C * T)) ** 0.5, rel=0.2)
+    few = healthy(1.2)[:4, :40]
+    assert diagnostics.fluctuation(few)[1] > 0.15

@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy import integrate
 
-from llcx import calibrate, gradients, measure
+from llcx import calibrate, checks, gradients, measure
 from llcx.calibrate import Auto
 from llcx.diagnostics import gamma_slope
 from llcx.estimators.llc import LLC, Estimate
 from llcx.likelihoods import Gaussian
-from llcx.samplers import HMC, SGLD
+from llcx.samplers import HMC, MCLMC, SGLD
 from llcx.types import Data, Point, Potential, StatModel
 from tests.problems import noisy_line, powers, quadratic
 from tests.stats import assert_matches
@@ -189,8 +189,8 @@ def test_the_slope_in_gamma_is_that_of_the_exact_shrinkage() -> None:
 
 def test_sgld_whose_second_opinion_is_too_dear_is_flagged_as_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calibrate, "AFFORDABLE", 1.0)
-    found = line(Auto(), warmup=20, draws=8, every=1)
-    assert found.plan.sampler.name == "sgld" and "unchecked" in found.estimate.flags
+    found = line(SGLD(batch_size=50), warmup=20, draws=8, every=1)
+    assert "unchecked" in found.estimate.flags
 
 
 def test_a_polished_point_is_another_point_and_says_how_far_it_went() -> None:
@@ -264,3 +264,17 @@ def test_a_run_of_a_tenth_of_its_length_is_caught_by_the_longer_one() -> None:
     short = measure.of_potential(quadratic(h), sampler, LLC(warmup=300, draws=20, gamma=0.0, check="full"), 0)[0]
     assert short.llc < 0.85 * 50
     assert "moved_with_budget" in short.flags
+
+
+def test_closed_forms_in_float32_are_flagged_where_they_lose_digits() -> None:
+    at = torch.full((50,), 100.0)
+    fine = gradients.of_function(lambda w: 0.5 * (w - 100).square().sum(1), at, n=100)
+    lossy = gradients.of_function(lambda w: 0.5 * (w.square() - 200 * w + 10_000).sum(1), at, n=100)
+    near = at + 0.1 * torch.randn(8, 50, generator=torch.Generator().manual_seed(0))
+    assert checks.rounding(fine, 100.0, near) < 0.01 < 0.05 < checks.rounding(lossy, 100.0, near)
+    assert checks.rounding(lossy, 100.0, near.double()) == 0.0
+
+
+def test_microcanonical_chains_run_in_float64() -> None:
+    assert measure.precision(MCLMC(), "auto", 100) == torch.float64
+    assert measure.precision(SGLD(), "auto", 100) == torch.float32

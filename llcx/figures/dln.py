@@ -22,7 +22,7 @@ def draw(folder: RunFolder) -> list[Path]:
 @style.look
 def loglog(folder: RunFolder) -> Figure | None:
     """Estimate against theory on logarithmic axes, a panel a sampler; None for a single network."""
-    every = rows.read(folder)
+    every = [row for row in rows.read(folder) if not row.combination]
     known = [row for row in every if not row.failed and row.known > 0]
     if len({row.point for row in known}) < 2 or not any(row.llc > 0 for row in known):
         return None

@@ -81,6 +81,11 @@ FLAGS = {
         "The chains disagree: split R-hat is above its limit, so the interval may be too narrow.",
         "Raise estimator.warmup and estimator.draws.",
     ),
+    "imprecise": Meaning(
+        "imprecise",
+        "The standard error is above 7.5 % of the estimate: it may be 15 % off by chance alone.",
+        "Raise estimator.draws, or set estimator.target_se.",
+    ),
     "drift": Meaning(
         "drift",
         "The first and the second half of the draws have different means: the chains were still moving.",

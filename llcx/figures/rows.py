@@ -38,6 +38,11 @@ class Row:
         return not math.isfinite(self.llc)
 
     @property
+    def combination(self) -> bool:
+        """One of a grid, which may be far from what calibration would choose."""
+        return any(self.raw.get(f"at.{axis}") for axis in ("nbeta", "gamma", "step_size"))
+
+    @property
     def series(self) -> tuple[str, str, str]:
         """What may be drawn with one colour: (sampler, where, target)."""
         return self.sampler, self.where, self.target

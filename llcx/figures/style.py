@@ -23,9 +23,33 @@ from llcx.artifacts.files import replace
 
 INK, MUTED, RULE = "#222222", "#5f6368", "#d9dce0"
 KNOWN, ALERT = "#009E73", "#A01C2C"  # the known value; what is flagged
-SAMPLERS = {"auto": "#0072B2", "sgld": "#D55E00", "hmc": "#CC79A7", "gibbs": "#3A3A3A"}
+SAMPLERS = {
+    "auto": "#0072B2",
+    "sgld": "#D55E00",
+    "hmc": "#CC79A7",
+    "gibbs": "#3A3A3A",
+    "mala": "#5D8A00",
+    "mclmc": "#56B4E9",
+    "nuts": "#8C564B",
+    "rmsprop_sgld": "#E69F00",
+    "adam_sgld": "#6B6B00",
+    "sghmc": "#7A5195",
+    "sgnht": "#A0522D",
+}
 OTHERS = ("#E69F00", "#56B4E9", "#7A5195", "#6B6B00", "#8C564B")
-MARKERS = {"auto": "o", "sgld": "s", "hmc": "D", "gibbs": "p"}
+MARKERS = {
+    "auto": "o",
+    "sgld": "s",
+    "hmc": "D",
+    "gibbs": "p",
+    "mala": "^",
+    "mclmc": "v",
+    "nuts": "P",
+    "rmsprop_sgld": "X",
+    "adam_sgld": "<",
+    "sghmc": ">",
+    "sgnht": "h",
+}
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", *OTHERS)  # things that have no colour of their own
 WIDTH = 11.0  # inches of a figure of several panels
 MARGIN = 0.12  # inches between text and the edge of a figure

@@ -38,7 +38,7 @@ def figure(folder: RunFolder) -> Figure | None:
     """A line of panels a measurement: the first few, unsettled ones before others; None where nothing was watched."""
     every = rows.read(folder)
     alive = [row for row in every if not row.failed]
-    shown = sorted(alive, key=lambda row: (combination(row), FLAG not in row.flags, row.healthy))[:MOST]
+    shown = sorted(alive, key=lambda row: (row.combination, FLAG not in row.flags, row.healthy))[:MOST]
     found = [arrays(folder, row) for row in shown]
     columns = [head for head in HEADS if head == "energy" or any(names(held, head) for held in found)]
     if len(columns) < 2:
@@ -64,11 +64,6 @@ def title(axis: Axes, row: Row, every: Sequence[Row]) -> None:
     note.set_parse_math(False)
     note.set_in_layout(False)
     axis.annotate(" ", **{**place, "xytext": (0, 20)}, fontsize=9, va="bottom")  # holds the place of both
-
-
-def combination(row: Row) -> bool:
-    """Whether the row is one of a grid, which may be far from what calibration would choose."""
-    return any(row.raw.get(f"at.{axis}") for axis in ("nbeta", "gamma", "step_size"))
 
 
 def arrays(folder: RunFolder, row: Row) -> Arrays:

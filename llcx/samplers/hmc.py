@@ -2,14 +2,17 @@
 
     u ~ N(0, I);  L leapfrog steps of H = -log p(w) + |u|^2 / 2;  accept with probability min(1, exp(-dH))
 
-Targets p exactly, whatever the step size. L is uniform on [leapfrog/2, 3 leapfrog/2] and shared by the chains, the step
-of a chain is jittered by +-20 %: periodic orbits of near-Gaussian directions would otherwise return to their start.
+Targets p exactly, whatever the step size. log L is uniform, the longest trajectory `spread` times the shortest and
+their mean `leapfrog`, and L is shared by the chains; the step of a chain is jittered by +-20 %: periodic orbits of
+near-Gaussian directions would otherwise return to their start. However long, a trajectory makes the energy a third of
+an independent draw at most, while flat directions are crossed by long ones alone; a wide spread buys some of both.
 During the first `adapt` steps the step size follows dual averaging of the chains' mean acceptance (averaging.py).
 
 Neal (2011), "MCMC using Hamiltonian dynamics", arXiv:1206.1901.
 """
 
 from dataclasses import dataclass
+from math import log
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -21,6 +24,7 @@ from llcx.samplers.averaging import Adapted
 from llcx.samplers.steps import check_metric, check_step_size, within
 from llcx.types import Chains, Index, Kernel, Noise, PerChain, Target
 
+LEAPFROG = 48
 Steps = Float[Tensor, "C 1"]  # a step size for each chain
 
 
@@ -29,10 +33,9 @@ class HMC:
     """Settings of HMC."""
 
     step_size: Any = "auto"  # leapfrog step; auto: calibrated, then adapted during the warm-up; a number stays fixed
-    leapfrog: int = 48  # mean leapfrog steps a trajectory
+    leapfrog: int | None = None  # mean leapfrog steps a trajectory; null: calibrated, 48 where nobody calibrates
     jitter: float = 0.2  # relative half-width of the step size around its value
-    careful: float = 0.0  # share of trajectories at a fraction of the step size
-    fraction: float = 0.25
+    spread: float = 3.0  # longest trajectory over the shortest; 1: all of one length
     accept: float = 0.9  # acceptance that the adaptation aims at; 0.8 leaves 30 of 100 deep networks below 0.6 later on
     adapt: int | None = None  # trajectories of adaptation; null: the warm-up where step_size is auto, else 0
     metric: str = "auto"  # coordinates: identity | diagonal | ggn | auto, which calibration settles
@@ -46,8 +49,10 @@ class HMC:
         check_step_size(self.step_size)
         check_metric(self.metric)
         within("accept", self.accept, 0, 1)
-        if self.leapfrog < 1:
+        if self.leapfrog is not None and self.leapfrog < 1:
             raise ValueError(f"sampler.leapfrog must be >= 1, got {self.leapfrog}")
+        if not 1 <= self.spread < float("inf"):
+            raise ValueError(f"sampler.spread must be >= 1, got {self.spread}; 1 makes all trajectories alike")
         if not 0 <= self.jitter < 1:
             raise ValueError(f"sampler.jitter must lie in [0, 1), got {self.jitter}")
 
@@ -73,6 +78,7 @@ class HMCState(NamedTuple):
 def build(cfg: HMC, target: Target) -> Kernel:
     """Bind the settings (step size and adaptation are numbers by now) and the target."""
     start, adapt = float(cfg.step_size), cfg.adapt or 0
+    shortest = (cfg.leapfrog or LEAPFROG) * (log(cfg.spread) / (cfg.spread - 1) if cfg.spread > 1 else 1.0)
 
     def init(w: Chains, noise: Noise) -> HMCState:
         del noise
@@ -81,8 +87,8 @@ def build(cfg: HMC, target: Target) -> Kernel:
 
     def step(state: HMCState, batch: Index | None, noise: Noise) -> HMCState:
         del batch
-        eps = (state.step_size * _jittered(cfg, noise.uniform())).to(state.w).unsqueeze(1)
-        length = max(1, round(cfg.leapfrog * (0.5 + noise.shared())))
+        eps = (state.step_size * (1 + cfg.jitter * (2 * noise.uniform() - 1))).to(state.w).unsqueeze(1)
+        length = max(1, round(shortest * cfg.spread ** noise.shared()))
         momentum = noise.normal(state.w)
         w, logp, grad, end = _leapfrog(target, state, momentum, eps, length)
         gain = (logp - 0.5 * _square(end)) - (state.logp - 0.5 * _square(momentum))
@@ -98,12 +104,6 @@ def build(cfg: HMC, target: Target) -> Kernel:
         )
 
     return Kernel(init, step)
-
-
-def _jittered(cfg: HMC, u: PerChain) -> PerChain:
-    careful = u < cfg.careful
-    rest = torch.where(careful, u / max(cfg.careful, 1e-9), (u - cfg.careful) / (1 - cfg.careful))
-    return torch.where(careful, cfg.fraction, 1.0) * (1 + cfg.jitter * (2 * rest - 1))
 
 
 def _square(momentum: Chains) -> PerChain:

@@ -18,7 +18,7 @@ from llcx.tasks.dln.loss import Moments, Quadratic, of_law, of_rows
 from llcx.tasks.dln.schema import DLN, Model, Teacher
 from llcx.tasks.generic import GenericTask, Recipe
 from llcx.tasks.rows import batches, covariance
-from llcx.tasks.summary import errors
+from llcx.tasks.summary import errors, leaderboard
 from llcx.types import Data, Snapshots, StatModel, Streams, Tables
 
 AXES = {"rank": "model.rank", "n": "data.n", "noise_std": "data.noise_std"}
@@ -58,9 +58,10 @@ def build_data(cfg: DLN, streams: Streams) -> Data:
 
 
 def errors_by_class(rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
-    """analysis/errors.csv: estimates against the known values, one row a class, sampler and target."""
+    """analysis/: errors.csv by class, leaderboard.csv by sampler, bias_by_multiplicity.csv."""
     del snapshot
-    return Tables({"errors": errors(rows, {"class": "at.class"})})
+    found = leaderboard(rows)
+    return found._replace(tables={"errors": errors(rows, {"class": "at.class"}), **found.tables})
 
 
 def with_closed_forms(cfg: DLN, streams: Streams, model: StatModel, data: Data) -> StatModel:
