@@ -69,6 +69,9 @@ def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator, sub
     sampler, batch, why = _minibatches(potential, sampler, batch)
     where = coordinates(potential, sampler, gamma)
     probes, planned = _probed(potential, sampler, (nbeta, gamma), where, generator)
+    if batch and cfg.nbeta is None and potential.population:
+        nbeta, more = _quieter(nbeta, probes, batch)
+        why = (*why, *more)
     sampler = with_length(potential, sampler, probes, nbeta, gamma)
     posed = replace(potential, flops=potential.flops * subset / potential.rows) if subset else potential
     chains, warmup, draws, every = counts(posed, sampler, cfg)
@@ -113,6 +116,20 @@ def _probed(
     stretch = there.range[1]
     probes = probe(metric.moved(potential, there), nbeta, gamma * stretch, generator, sampler)
     return probes._replace(stretch=stretch), planned
+
+
+def _quieter(nbeta: float, probes: Probes, batch: int) -> tuple[float, tuple[str, ...]]:
+    """A lower n*beta where minibatch noise asks for steps that would not arrive, and the note that says so.
+
+    A step that noise allows relaxes a direction of curvature h in 25 n*beta c / (B h) steps: at n*beta = 10 B h_max / c
+    that is 250 h_max / h.
+    """
+    if probes.noise == 0:
+        return nbeta, ()
+    lower = max(100.0, 10 * batch * probes.curvature / probes.noise)
+    if lower >= nbeta:
+        return nbeta, ()
+    return lower, (f"n*beta lowered from {nbeta:.4g} to {lower:.4g}: minibatch noise heats as its square",)
 
 
 def with_length(potential: Potential, sampler: Any, probes: Probes, nbeta: float, gamma: float) -> Any:
@@ -171,13 +188,13 @@ def temperature(potential: Potential, cfg: LLC) -> tuple[float, float]:
     elif cfg.nbeta is not None:
         nbeta = float(cfg.nbeta)
     elif potential.population:
-        nbeta = 1e6 if local else 1e4
+        nbeta = 1e7 if local else 1e4
     else:
         nbeta = min(n_over_log_n(potential.n), 3e4 if potential.exact else float("inf"))
     if cfg.gamma is not None:
         return nbeta, float(cfg.gamma)
     norm = float(potential.at.double().square().sum())
-    return nbeta, 100.0 if local else 1.0 if potential.exact or norm == 0 else 10 * len(potential.at) / norm
+    return nbeta, 50.0 if local else 1.0 if potential.exact or norm == 0 else 10 * len(potential.at) / norm
 
 
 def _require(potential: Potential, sampler: Any, gamma: float) -> None:
@@ -219,7 +236,7 @@ def _defaults(potential: Potential, sampler: Any) -> tuple[int, int, int, int]:
     if getattr(sampler, "metric", "") == "ggn" and getattr(sampler, "batch_size", None) is not None:
         return 8, 1_000, 60, 25
     if "full_data" not in sampler.needs:
-        return 4, 9_000, 200, 5
+        return 4, 3_000, 200, 35
     if "conditionals" in sampler.needs:
         return 16, 500, 200, 10
     if "external" in sampler.needs:

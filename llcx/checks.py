@@ -73,7 +73,8 @@ def checked(main: Run, level: str) -> Checked:
         return found
     plan, exact = main.plan, main.potential.exact
     repeated = plan.metric == "ggn" and not plan.sampler.unbiased  # at a quarter of its step, which is another opinion
-    needed = not (plan.sampler.unbiased or repeated)
+    alien = "external" in plan.sampler.needs  # starts at w* each time, so a quarter of its length tells nothing
+    needed = alien or not (plan.sampler.unbiased or repeated)
     found += _second(main) if needed else _cooler(main) if exact else _looser(main)
     if level == "full":
         found += _longer(main)

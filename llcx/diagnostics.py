@@ -21,7 +21,8 @@ class Thresholds:
     accept: tuple[float, float] = (0.3, 0.98)  # how far below the kernel's own aim, and at most
     rounding: float = 0.05  # nats of n*beta*K that float32 may be off by
     baseline: float = 0.01  # K(w*), which is zero, relative to the estimate
-    drift: float = 3.0  # standard errors between the halves of a run
+    drift: float = 3.0  # standard errors between the halves of a run, or Student's quantile of the same level
+    imprecise: float = 0.075  # standard error, relative: 15 % within two of them
     leaving: float = 2.0  # growth of |w - w*|^2 from the first half to the second
     decrement: float = 0.05  # n*beta * Newton decrement, relative to the estimate
     polished: float = 0.1  # |moved| / |w*| of a polish
@@ -81,6 +82,7 @@ def checks(draws: Draws, *, exact: bool, parameters: int, aim: float = 0.9) -> t
         "below_baseline": bool((trace < -1e-6).any()),
         "rhat": _above(rhat(trace), LIMITS.rhat),
         "too_few_draws": not ess(trace) >= LIMITS.ess,
+        "imprecise": standard_error(trace) > LIMITS.imprecise * abs(mean),
         "drift": _drift(trace),
         "leaving_basin": _leaving(draws.distance),
         "fluctuation_high": _above(ratio - 2 * noise, LIMITS.fluctuation[1]),
@@ -120,9 +122,15 @@ def moved_with_budget(main: Trace, longer: OtherTrace) -> bool:
 
 
 def disagree(main: Trace, other: OtherTrace) -> bool:
-    """Whether two samplers of one posterior differ by more than `second` beyond their noise."""
-    se = (standard_error(main) ** 2 + standard_error(other) ** 2) ** 0.5
-    return abs(float(main.mean() - other.mean())) > LIMITS.second * abs(float(other.mean())) + 2 * se
+    """Whether two samplers of one posterior differ by more than `second` beyond their noise.
+
+    In the mean, or by half as much again in the median: the bursts of chains that are too hot widen their own error.
+    """
+    noise = standard_error(other)
+    se = (standard_error(main) ** 2 + noise**2) ** 0.5
+    means = abs(float(main.mean() - other.mean())) > LIMITS.second * abs(float(other.mean())) + 2 * se
+    middle = abs(float(other.median()))
+    return means or abs(float(main.median() - other.median())) > 1.5 * LIMITS.second * middle + 3 * noise
 
 
 def gamma_slope(draws: Draws, gamma: float) -> float:
@@ -156,7 +164,14 @@ def _drift(trace: Trace) -> bool:
     change = second.mean(1) - first.mean(1)
     se = max(float(change.std() / len(change) ** 0.5), 1e-12)
     relative = abs(float(change.mean())) / max(abs(float(trace.mean())), 1e-12)
-    return abs(float(change.mean())) / se > LIMITS.drift and relative > 0.02
+    return abs(float(change.mean())) / se > _quantile(LIMITS.drift, len(change)) and relative > 0.02
+
+
+def _quantile(errors: float, chains: int) -> float:
+    """Student's t on `chains` - 1 degrees of freedom that is exceeded as often as a normal exceeds `errors`."""
+    from scipy.stats import norm, t  # slow to import, and needed here alone
+
+    return float(t.isf(norm.sf(errors), chains - 1))
 
 
 def _unsettled(draws: Draws) -> bool:
@@ -173,7 +188,7 @@ def _unsettled(draws: Draws) -> bool:
     end, mean = draws.warmup[:, -quarter:].mean(1), float(draws.energy.mean())
     change = draws.energy.mean(1) - end
     se = max(float(change.std() / len(change) ** 0.5) if len(change) > 1 else 0.0, 1e-12)
-    return abs(float(change.mean())) > max(share * abs(mean), LIMITS.drift * se)
+    return abs(float(change.mean())) > max(share * abs(mean), _quantile(LIMITS.drift, max(2, len(change))) * se)
 
 
 def _leaving(distance: Trace) -> bool:

@@ -33,7 +33,8 @@ def probe(potential: Potential, nbeta: float, gamma: float, generator: Generator
         scale, spent = sampler.preconditioner(square).sqrt(), spent + more
     rounds = 12 if potential.flops < 1e10 else 3
     curvature = max(_curvature(potential, at, rounds, generator, scale) for at in (potential.at, away))
-    noise = 0.0 if batch is None else _noise(potential, away, generator, scale)
+    quiet = getattr(sampler, "control_variate", False)
+    noise = 0.0 if batch is None else _noise(potential, away, generator, scale, quiet)
     return Probes(
         curvature, noise, spent + 4 * rounds + (0 if batch is None else 1), float(scale.double().square().max())
     )
@@ -78,11 +79,16 @@ def _curvature(potential: Potential, at: Flat, rounds: int, generator: Generator
     return size
 
 
-def _noise(potential: Potential, at: Flat, generator: Generator, scale: Flat) -> float:
-    """Largest eigenvalue of the covariance of single examples' gradients, from at most 256 of them."""
+def _noise(potential: Potential, at: Flat, generator: Generator, scale: Flat, quiet: bool) -> float:
+    """Largest eigenvalue of the covariance of single examples' gradients, from at most 256 of them.
+
+    Where it is `quiet`, of their differences from those at w*, which is what a control variate leaves.
+    """
     assert potential.mini is not None
     count = max(8, min(256, potential.rows, 2**26 // len(at)))
     idx = torch.randint(potential.rows, (count, 1), generator=generator).to(at.device)
     _, grads = potential.mini(at.expand(count, -1), idx)
+    if quiet:
+        grads = grads - potential.mini(potential.at.expand(count, -1), idx)[1]
     grads = (scale * (grads - grads.mean(0))).double()
     return float(torch.linalg.eigvalsh(grads @ grads.T / count)[-1])

@@ -82,7 +82,7 @@ def test_without_rows_a_minibatch_kernel_uses_the_exact_gradient_and_says_so() -
 
 
 def test_local_mode_raises_temperature_and_localiser_together() -> None:
-    assert calibrate.temperature(quadratic(TWO), LLC(mode="local")) == (1e6, 100.0)
+    assert calibrate.temperature(quadratic(TWO), LLC(mode="local")) == (1e7, 50.0)
     with pytest.raises(ValueError, match=r"estimator\.mode=local needs a population loss"):
         calibrate.temperature(on_data(), LLC(mode="local"))
 
@@ -105,3 +105,15 @@ def test_trajectories_are_longer_where_the_curvature_is_large_and_as_long_as_ask
     assert planned(quadratic(TWO), HMC())[0].sampler.leapfrog == pytest.approx(0.2 * (1e4 * 10) ** 0.5, rel=0.1)
     assert planned(quadratic(stiff), HMC(leapfrog=7))[0].sampler.leapfrog == 7
     assert planned(on_data(), HMC())[0].sampler.leapfrog == 12
+
+
+def test_noisy_minibatches_of_a_population_loss_lower_the_temperature_and_a_control_variate_spares_it() -> None:
+    noisy = replace(on_data(100_000), population=True)
+    (plain, probes), (quiet, calm) = (
+        planned(noisy, SGLD(batch_size=32, control_variate=control)) for control in (False, True)
+    )
+    assert plain.nbeta == pytest.approx(10 * 32 * probes.curvature / probes.noise)
+    assert "n*beta lowered from 1e+04" in plain.notes[0]
+    assert calm.noise < 0.1 * probes.noise
+    assert quiet.nbeta == 1e4
+    assert planned(noisy, SGLD(batch_size=32), nbeta=5e3)[0].nbeta == 5e3

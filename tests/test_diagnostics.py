@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Gamma
 
 from llcx import diagnostics
+from llcx.diagnostics import standard_error
 from llcx.types import Draws, Trace
 
 C, T = 16, 120
@@ -48,12 +49,14 @@ FAULTS = {
     "below_baseline": draws(healthy() - 12),
     "rhat": draws(healthy() + torch.arange(C, dtype=torch.float64).unsqueeze(1)),
     "too_few_draws": draws(healthy()[:, :1].expand(C, T) + 0.01 * healthy(seed=1)),
+    "imprecise": draws(healthy() * torch.arange(C, dtype=torch.float64).unsqueeze(1)),
     "drift": draws(healthy() + 2 * RAMP),
     "leaving_basin": draws(healthy(), distance=torch.exp(2 * RAMP).expand(C, T)),
     "fluctuation_high": draws(2 * healthy()),
     "fluctuation_low": draws(10 + 0.5 * (healthy() - 10)),
     "acceptance": draws(healthy(), accept=torch.full((C,), 0.3, dtype=torch.float64)),
     "above_half_parameters": draws(healthy(40.0)),
+    "warmup_not_settled": draws(healthy(), warmup=healthy()[:, :40] * torch.linspace(0, 0.6, 40)),
     "budget": draws(healthy(), stopped_by="budget"),
 }
 
@@ -101,6 +104,13 @@ def test_moving_with_temperature_needs_more_than_noise_and_a_slow_plateau() -> N
 def test_two_samplers_disagree_beyond_ten_percent() -> None:
     assert not diagnostics.disagree(healthy(), healthy(10.5, seed=1))
     assert diagnostics.disagree(healthy(), healthy(13.0, seed=1))
+
+
+def test_bursts_do_not_excuse_themselves() -> None:
+    burst = healthy(13.0)
+    burst[0] = burst[0] + 300.0
+    assert standard_error(burst) > 15.0
+    assert diagnostics.disagree(burst, healthy(seed=1))
 
 
 def test_a_run_that_goes_on_may_move_by_its_noise_and_no_more() -> None:

@@ -37,7 +37,7 @@ def named(words: str) -> frozenset[str]:
 
 
 FOLLOWS = named("""second_sampler_disagrees moved_with_budget moved_with_temperature fluctuation_high leaving_basin
-    above_half_parameters rhat drift too_few_draws warmup_not_settled""")  # of a kernel that is biased upwards
+    above_half_parameters rhat drift too_few_draws imprecise warmup_not_settled""")  # of a kernel that is biased upwards
 CAUSES = (
     Cause(
         "rounding",
@@ -93,14 +93,14 @@ CAUSES = (
     Cause(
         "the chains have not arrived",
         named("second_sampler_disagrees moved_with_budget moved_with_temperature warmup_not_settled drift rhat"),
-        named("too_few_draws fluctuation_high fluctuation_low leaving_basin acceptance above_half_parameters"),
+        named("too_few_draws imprecise fluctuation_high fluctuation_low leaving_basin acceptance above_half_parameters"),
         "They were still on their way from w* when the draws began, or move too slowly to show it (llc_warmup.png).",
         cures.arrived,
     ),
     Cause(
         "the step does not fit",
         named("acceptance"),
-        named("fluctuation_high too_few_draws"),
+        named("fluctuation_high too_few_draws imprecise"),
         "Too little is accepted where the step is too large; too much, where it is so small that it leads nowhere.",
         cures.accepted,
     ),
@@ -114,18 +114,24 @@ CAUSES = (
     Cause(
         "the energy is too high",
         named("fluctuation_high above_half_parameters"),
-        named("too_few_draws"),
+        named("too_few_draws imprecise"),
         "It lies, or fluctuates, above what a posterior at this temperature allows.",
         cures.smaller_step,
     ),
     Cause(
         "the energy hardly fluctuates",
         named("fluctuation_low"),
-        named("too_few_draws"),
+        named("too_few_draws imprecise"),
         "Its variance should be near its mean: the chains are stuck, or L(w*) is not the least loss around.",
         cures.arrived,
     ),
-    Cause("too few draws", named("too_few_draws"), named(""), "The interval cannot be trusted.", cures.more_draws),
+    Cause(
+        "too few draws",
+        named("too_few_draws imprecise"),
+        named(""),
+        "The standard error is large, or cannot be trusted.",
+        cures.more_draws,
+    ),
     Cause(
         "n*beta is above n/2",
         named("noise_fit"),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from llcx import artifacts
-from llcx.artifacts.rows import BESIDE
 from llcx.artifacts import rows, writer
+from llcx.artifacts.rows import BESIDE
 from llcx.types import Tables
 
 ROW = {"task": "toy", "point": "a/b", "at.rank": 3, "sampler": "hmc", "where": "all", "target": "data", "seed": 0}
