@@ -36,8 +36,10 @@ def named(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-FOLLOWS = named("""second_sampler_disagrees moved_with_budget moved_with_temperature fluctuation_high leaving_basin
-    above_half_parameters rhat drift too_few_draws imprecise warmup_not_settled""")  # of a kernel that is biased upwards
+FOLLOWS = (
+    named("""second_sampler_disagrees moved_with_budget moved_with_temperature fluctuation_high leaving_basin
+        above_half_parameters rhat drift too_few_draws imprecise warmup_not_settled""")
+)  # of a kernel that is biased upwards
 CAUSES = (
     Cause(
         "rounding",
@@ -93,7 +95,9 @@ CAUSES = (
     Cause(
         "the chains have not arrived",
         named("second_sampler_disagrees moved_with_budget moved_with_temperature warmup_not_settled drift rhat"),
-        named("too_few_draws imprecise fluctuation_high fluctuation_low leaving_basin acceptance above_half_parameters"),
+        named(
+            "too_few_draws imprecise fluctuation_high fluctuation_low leaving_basin acceptance above_half_parameters"
+        ),
         "They were still on their way from w* when the draws began, or move too slowly to show it (llc_warmup.png).",
         cures.arrived,
     ),
