@@ -16,7 +16,6 @@ Robnik, De Luca, Silverstein and Seljak (2023), JMLR 24:311, arXiv:2212.08549; m
 from math import inf, log
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

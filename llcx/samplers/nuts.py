@@ -48,13 +48,14 @@ class _Potential(torch.autograd.Function):
     """-log p of one chain, whose gradient comes from the target instead of autograd."""
 
     @staticmethod
-    def forward(ctx: Any, w: Flat, target: Target, place: Tensor) -> Tensor:  # type: ignore[override]
-        logp, grad = target(w.detach().to(place).unsqueeze(0), None)
+    def forward(ctx: Any, w: Flat, target: Target, place: Tensor) -> Tensor:
+        with torch.enable_grad():  # a closed form differentiates itself
+            logp, grad = target(w.detach().to(place).unsqueeze(0), None)
         ctx.save_for_backward(-grad[0].to(w))
         return -logp[0].to(w)
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, None, None]:
         (grad,) = ctx.saved_tensors
         return scale * grad, None, None
 

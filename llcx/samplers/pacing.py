@@ -2,47 +2,34 @@
 
 The step size is held where a step's energy error has the variance asked for a parameter: Var(dE) goes as eps^6, so that
 each step's errors say by which factor eps is off, and a running mean of that, outliers weighted down, is enough
-(Robnik, De Luca, Silverstein and Seljak 2023, arXiv:2212.08549). The decoherence time is set to the size of the
-distribution, sqrt(sum of variances / P), at an eighth, a quarter, a half and the end of the warm-up, each time from the
-positions since the last. Both are pooled over chains, and stand still afterwards.
+(Robnik, De Luca, Silverstein and Seljak 2023, arXiv:2212.08549). The decoherence time is 0.4 of the time in which log p
+forgets itself (Robnik and Seljak 2023, arXiv:2303.18221, who take the slowest parameter instead): it is log p that is
+averaged here, and stiff directions exchange their energy with the others by decoherence alone, for which reason it is
+bounded too: a long one makes log p slow, which would make it longer. It is set at an eighth, a quarter, a half and the
+end of the warm-up, each time from the steps since the last. Both are pooled over chains, and stand still afterwards.
 """
 
 from math import exp, isfinite, log
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from llcx.samplers.averaging import Adapted
-from llcx.types import Chains, PerChain
+from llcx.types import PerChain, Trace
 
 MEMORY = 50  # steps over which energy errors are averaged
-SHORTEST = 5.0  # steps that directions last at least
+SHARE = 0.4  # of the autocorrelation time of log p
+SHORTEST, LONGEST = 5.0, 48.0  # steps that directions last
 WORST = 1e4  # times the variance asked for: what a broken step counts as
 
 
-class Sizes(NamedTuple):
-    """Sums over positions."""
-
-    seen: int
-    total: Float[Tensor, " P"]
-    squares: Float[Tensor, " P"]
-
-    @classmethod
-    def none(cls, w: Chains) -> "Sizes":
-        zero = torch.zeros(w.shape[1], dtype=torch.float64, device=w.device)
-        return cls(0, zero, zero)
-
-    def plus(self, w: Chains) -> "Sizes":
-        w = w.double()
-        return Sizes(self.seen + len(w), self.total + w.sum(0), self.squares + w.square().sum(0))
-
-    @property
-    def size(self) -> float:
-        """Root mean variance of a parameter."""
-        variance = self.squares / self.seen - (self.total / self.seen).square()
-        return float(variance.clamp(min=0).mean().sqrt())
+def autocorrelation(trace: Trace) -> float:
+    """Steps that one independent draw is worth, from the means of about sqrt(T) batches of each chain."""
+    size = max(1, round(trace.shape[1] ** 0.5))
+    batches = trace[:, : trace.shape[1] // size * size].unflatten(1, (-1, size)).mean(2)
+    spread = float(trace.double().var(1).mean())
+    return size * float(batches.double().var(1).mean()) / spread if spread > 0 and batches.shape[1] > 1 else 1.0
 
 
 class Pace(NamedTuple):
@@ -50,10 +37,10 @@ class Pace(NamedTuple):
 
     step: Adapted
     length: float
-    sizes: Sizes
     energy_var: float = 0.0  # Var(dE) / P, running
     rate: float = 0.0  # weighted sum of Var(dE) / eps^6, in units of what is asked for
     weight: float = 0.0
+    energies: tuple[Tensor, ...] = ()  # log p [C] of the steps since the last mark
 
     def noted(self, error: PerChain) -> "Pace":
         """With the energy errors [C] of a step, each divided by sqrt(P)."""
@@ -72,10 +59,10 @@ class Pace(NamedTuple):
         step = Adapted(min((rate / weight) ** (-1 / 6), 2 * eps), self.step.moves + 1, self.step.averaging)
         return self._replace(step=step, rate=rate, weight=weight)
 
-    def sized(self, w: Chains, adapt: int) -> "Pace":
-        """With the positions of a step, the last of `self.step.moves`; at marks with a new decoherence time."""
-        sizes = self.sizes.plus(w)
+    def lasting(self, logp: PerChain, taken: int, adapt: int) -> "Pace":
+        """With log p after move `step.moves`, of `taken` steps on average; at marks with a new decoherence time."""
+        energies = (*self.energies, logp)
         if self.step.moves not in (adapt // 8, adapt // 4, adapt // 2, adapt):
-            return self._replace(sizes=sizes)
-        length = max(sizes.size, SHORTEST * self.step.step_size)
-        return self._replace(length=length, sizes=Sizes.none(w))
+            return self._replace(energies=energies)
+        steps = SHARE * taken * autocorrelation(torch.stack(energies, 1))
+        return self._replace(length=min(max(steps, SHORTEST), LONGEST) * self.step.step_size, energies=())

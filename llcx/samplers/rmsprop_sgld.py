@@ -3,13 +3,13 @@
     G  = 1 / (e + sqrt(v)),    v' = alpha v + (1 - alpha) g_L^2,    v = 1 at first
     w' = w + (eps / 2) (G grad log p(w; batch) + Gamma) + sqrt(eps G) xi,    xi ~ N(0, I)
 
-g_L is the gradient of the loss alone, in nats an example, without n*beta and localiser. G is taken before the step's own
-minibatch enters v, so that the two are independent. Were G constant, the law would be SGLD's with h and s^2 times G.
+g_L is the gradient of the loss alone, in nats an example, without n*beta and localiser. G is taken before the step's
+own minibatch enters v, so that the two are independent. Were G constant, the law would be SGLD's with G h and G s^2.
 
 As G follows w, sampling p takes the divergence Gamma_i = dG_i/dw_i (`divergence: true`; a second gradient a step). v
-averages g_L^2 over 1/(1 - alpha) steps, and so does our derivative of it: u' = alpha u + (1 - alpha) 2 g_L dg_L/dw, with
-the diagonal of the Hessian from one random direction, and Gamma = -G^2 u / (2 sqrt(v)). With it p is the target up to
-O(eps). Without it, the field's usual choice, the bias does not vanish with eps: in one dimension and without
+averages g_L^2 over 1/(1 - alpha) steps, and so does our derivative of it: u' = alpha u + (1 - alpha) 2 g_L dg_L/dw,
+with the diagonal of the Hessian from one random direction, and Gamma = -G^2 u / (2 sqrt(v)). With it p is the target up
+to O(eps). Without it, the field's usual choice, the bias does not vanish with eps: in one dimension and without
 minibatches the chain then tends to p / G, that is p (e + |g_L|), which is hotter (tests/samplers/test_rmsprop_sgld.py).
 
 Li, Chen, Carlson and Carin (2016), "Preconditioned stochastic gradient Langevin dynamics", arXiv:1512.07666, eq. 7-10;

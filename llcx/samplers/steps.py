@@ -1,4 +1,4 @@
-"""What a kernel is told of its step: how long it is, in which coordinates, and how long its predicted bias lets it be."""
+"""What a kernel is told of its step: its length, its coordinates, and the length that a predicted bias allows."""
 
 from collections.abc import Callable
 from typing import Any

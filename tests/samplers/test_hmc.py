@@ -54,6 +54,26 @@ def test_the_step_adapts_to_the_acceptance_asked_for_and_then_stands_still() -> 
     assert 0.84 < sum(accepts[60:]) / 140 < 0.96
 
 
+@pytest.mark.parametrize("spread", [1.0, 3.0, 24.0])
+def test_trajectories_take_the_leapfrog_steps_asked_for_on_average_and_spread_as_asked(spread: float) -> None:
+    class Counting(Normal):
+        calls = 0
+
+        def __call__(self, w: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
+            self.calls += 1
+            return super().__call__(w, batch)
+
+    target, noise, lengths = Counting(TWO), ChainNoise(0, 1), []
+    kernel = build(HMC(0.1, leapfrog=20, spread=spread), target)
+    state = kernel.init(torch.zeros(1, 4, dtype=torch.float64), noise)
+    for _ in range(200):
+        before = target.calls
+        state = kernel.step(state, None, noise)
+        lengths.append(target.calls - before)
+    assert sum(lengths) / 200 == pytest.approx(20, rel=0.15)
+    assert max(lengths) / min(lengths) == pytest.approx(spread, rel=0.2)
+
+
 def test_a_trajectory_that_overflows_is_rejected_not_returned() -> None:
     def wall(w: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
         grad = -w.sign() * (400 * w.abs()).exp()

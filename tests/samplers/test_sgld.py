@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from llcx.samplers.sgld import SGLD, build
-from llcx.types import Chains, Index, PerChain, Trace
-from tests.samplers.chains import C, Normal, run
+from llcx.types import Trace
+from tests.samplers.chains import Normal, Quiet, run
 from tests.stats import assert_matches
 
 P = 4
@@ -34,33 +34,29 @@ def test_the_oracle_rejects_a_sampler_five_percent_too_hot() -> None:
         assert_matches(nbeta_loss(0.05, 5.0, 0.0, heat=1.05), exact(0.05, 5.0, 0.0))
 
 
-def test_minibatch_noise_heats_by_the_law_in_the_docstring() -> None:
+def test_minibatch_noise_and_the_step_heat_by_the_product_of_the_predicted_factors() -> None:
     eps, h, spread = 0.1, 4.0, 6.0
-    shaker = torch.Generator().manual_seed(3)
-
-    def noisy(w: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
-        logp, grad = Normal(torch.full((P,), h, dtype=torch.float64))(w, batch)
-        return logp, grad + spread * torch.randn(C, P, generator=shaker, dtype=torch.float64)
-
-    truth = P * (1 + eps * spread**2 / 4) / (h * (1 - eps * h / 4))
-    assert_matches(run(build(SGLD(eps), noisy), P, lambda w: w.square().sum(1)), truth)
+    left, right = SGLD().inflation(eps, h, spread**2)
+    assert (left, right) == (1 / (1 - eps * h / 4), 1 + eps * spread**2 / 4)
+    target = Normal(torch.full((P,), h, dtype=torch.float64), spread=spread)
+    assert_matches(run(build(SGLD(eps), target), P, lambda w: w.square().sum(1)), P * left * right / h)
 
 
 def test_without_noise_it_is_gradient_descent_with_half_the_step() -> None:
-    from llcx.rng import ChainNoise
-
-    class Silent(ChainNoise):
-        def normal(self, like: torch.Tensor) -> torch.Tensor:
-            return torch.zeros_like(like)
-
-    kernel = build(SGLD(0.1), Normal(torch.tensor([1.0, 3.0], dtype=torch.float64)))
-    start = torch.ones(2, 2, dtype=torch.float64)
-    noise = Silent(0, 2)
-    stepped = kernel.step(kernel.init(start, noise), None, noise).w
-    assert torch.equal(stepped, start - 0.05 * torch.tensor([1.0, 3.0], dtype=torch.float64) * start)
+    curvatures = torch.tensor([1.0, 3.0], dtype=torch.float64)
+    kernel, noise, start = build(SGLD(0.1), Normal(curvatures)), Quiet(0, 2), torch.ones(2, 2, dtype=torch.float64)
+    state = kernel.step(kernel.init(start, noise), None, noise)
+    assert torch.equal(state.w, start - 0.05 * curvatures * start)
+    assert torch.equal(state.grad, -curvatures * start)
+    assert torch.equal(state.drift, 0.05 * state.grad)
+    assert not state.noise.any()
 
 
-@pytest.mark.parametrize("bad", [0, -1e-3, float("inf"), "automatic", True])
-def test_a_step_that_is_no_positive_number_is_refused(bad: object) -> None:
-    with pytest.raises(ValueError, match=r"sampler\.step_size"):
-        SGLD(step_size=bad)
+def test_a_step_beyond_stability_is_predicted_to_be_infinitely_hot() -> None:
+    assert SGLD().inflation(0.5, 8.0, 0.0)[0] == float("inf")
+
+
+def test_the_step_is_the_first_setting_and_minibatches_are_the_second() -> None:
+    record = SGLD(1e-5, 256)
+    assert (record.step_size, record.batch_size) == (1e-5, 256)
+    assert SGLD(batch_size=None).batch_size is None
