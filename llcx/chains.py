@@ -1,16 +1,18 @@
 """One run of a plan on a potential: kernel, noise, minibatches and what is measured at draws, put together."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from time import perf_counter
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Generator, Tensor
 
-from llcx import rng
+from llcx import metric, rng, subsets
 from llcx.posterior import Posterior
 from llcx.registry import SAMPLERS
 from llcx.sample import finite, sample
-from llcx.types import Chains, Draws, External, ExternalChain, Index, Plan, Potential, Progress
+from llcx.types import Chains, Draws, External, ExternalChain, Index, Kernel, Plan, Potential, Progress
 
 Observed = Mapping[str, Callable[[Chains], Tensor]]
 
@@ -30,27 +32,28 @@ def run(
 
     Raises FloatingPointError where a chain diverges.
     """
-    noise = rng.ChainNoise(rng.streams(seed).key(role), plan.chains, potential.at.device)
+    streams, observe, whole = rng.streams(seed), dict(observe or {}), potential
+    noise = rng.ChainNoise(streams.key(role), plan.chains, potential.at.device)
+    if plan.subset:
+        potential = subsets.freeze(whole, plan.subset, plan.chains, streams)
+        observe[subsets.FULL] = lambda w: plan.nbeta * whole.value(w)
     control = getattr(plan.sampler, "control_variate", False)
     target = Posterior(potential, plan.nbeta, plan.gamma, control_variate=control)
-    kernel = SAMPLERS.builder(plan.sampler.name)(plan.sampler, target)
+    kernel = _kernel(plan, target, whole, start, streams.generator(f"{role} metric"))
     if isinstance(kernel, External):
-        return _in_turn(kernel, plan, target, seed, role, observe or {}, progress)
+        own = [streams.replicate(chain).generator(role) for chain in range(plan.chains)]
+        return _in_turn(kernel, plan, target, own, observe, progress)
     size = getattr(plan.sampler, "batch_size", None)
 
     def minibatch() -> Index | None:
         return None if size is None else noise.indices(potential.rows, size)
 
-    def paired(w: Chains) -> Tensor:
-        """n*beta*K on the minibatch of the step before: free, and as noisy as it is."""
-        return target.energy(w) if target.last is None else plan.nbeta * target.last
-
-    return sample(
+    found = sample(
         kernel,
         potential.at.repeat(plan.chains, 1) if start is None else start,
         noise,
         plan,
-        energy=paired if getattr(plan.sampler, "baseline", "full") == "paired" else target.energy,
+        energy=_energy(plan, target),
         distance=target.distance,
         minibatch=minibatch,
         counts=lambda: (target.gradients, target.examples),
@@ -58,21 +61,67 @@ def run(
         budget=budget,
         progress=progress,
     )
+    return subsets.bracketed(found) if plan.subset else found
+
+
+def _energy(plan: Plan, target: Posterior) -> Callable[[Chains], Tensor]:
+    """n*beta*K of a kept draw: on all rows, or on the minibatch of the step before, free and as noisy as it is."""
+
+    def paired(w: Chains) -> Tensor:
+        return target.energy(w) if target.last is None else plan.nbeta * target.last
+
+    return paired if getattr(plan.sampler, "baseline", "full") == "paired" else target.energy
+
+
+def _kernel(
+    plan: Plan, target: Posterior, whole: Potential, start: Chains | None, generator: Generator
+) -> Kernel | External:
+    """The kernel in the coordinates of `plan.metric`: found at w* and again at mid warm-up, or at `start` for good.
+
+    `whole` is the potential on all rows.
+    """
+    build = SAMPLERS.builder(plan.sampler.name)
+    if plan.metric in ("", "identity"):
+        return build(plan.sampler, target)
+    half, adapt, at = plan.warmup // 2, getattr(plan.sampler, "adapt", 0) or 0, whole.at
+
+    def first(there: metric.Coordinates, step_size: float | None) -> Kernel:
+        """Adaptation is shared out between the metrics."""
+        if not adapt:
+            return build(plan.sampler, there)
+        if step_size is None:
+            return build(replace(plan.sampler, adapt=min(adapt, half)), there)
+        return build(replace(plan.sampler, adapt=max(0, adapt - half), step_size=step_size), there)
+
+    def gauss_newton(path: Float[Tensor, "S C P"]) -> metric.Metric:
+        found = metric.gauss_newton(whole, path[-1], generator)
+        return metric.low_rank(at, found, plan.nbeta, plan.gamma)
+
+    def diagonal(path: Float[Tensor, "S C P"]) -> metric.Metric:
+        return metric.diagonal_of(at, path.flatten(0, 1))
+
+    def scaled(there: metric.Coordinates, step_size: float | None) -> Kernel:
+        """A step that was right for the narrowest weight is right for all of them now."""
+        return first(there, step_size and step_size / float(there.metric.scale.min()))
+
+    if plan.metric == "diagonal":
+        return metric.placed(scaled, target, metric.identity(at), metric.Renewal(diagonal, half, max(2, half // 2)))
+    if start is not None:
+        return metric.placed(lambda there, _: build(plan.sampler, there), target, gauss_newton(start.unsqueeze(0)))
+    return metric.placed(first, target, gauss_newton(at.view(1, 1, -1)), metric.Renewal(gauss_newton, half))
 
 
 def _in_turn(
     kernel: External,
     plan: Plan,
     target: Posterior,
-    seed: int,
-    role: str,
+    streams: list[Generator],
     observe: Observed,
     progress: Progress | None,
 ) -> Draws:
     """Draws of a sampler that runs by itself, chain after chain from w*."""
     begun, chains = perf_counter(), list[ExternalChain]()
-    for chain in range(plan.chains):
-        stream = rng.streams(seed).replicate(chain).generator(role)
+    for chain, stream in enumerate(streams):
         chains.append(kernel.run(target.potential.at, plan.warmup, plan.draws * plan.every, stream))
         if progress:
             progress("sample", chain + 1, plan.chains, {})

@@ -11,16 +11,18 @@ The preconditioning of Girolami and Calderhead (2011), JRSS B 73:123, with a met
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
-from llcx.types import Chains, Flat, Index, Kernel, Noise, PerChain
+from llcx.types import Chains, Flat, Index, Kernel, Noise, PerChain, Potential
 
 NEGLIGIBLE = 0.02  # n*beta e / ridge below which a direction is left as it is: one per cent of its length
+ROWS = 1500  # factor rows of a Gauss-Newton matrix
+MEMORY = 2**28  # bytes that they may take
 PRIOR_DRAWS = 5  # weight of the typical variance in `diagonal_of`
 
 
@@ -90,7 +92,8 @@ def spectrum(rows: Float[Tensor, "r P"]) -> Spectrum:
         return Spectrum(values.flip(0).clamp(min=0), vectors.flip(1))
     values, left = torch.linalg.eigh(rows @ rows.T)
     values, left = values.flip(0), left.flip(1)
-    some = values > 1e-10 * values[0].clamp(min=1e-300)  # the square root of the rounding of a Gram matrix
+    rounding = 1e-10 if rows.dtype == torch.float64 else 1e-5  # of a Gram matrix, with room
+    some = values > rounding * values[0].clamp(min=1e-30)
     return Spectrum(values[some], rows.T @ (left[:, some] / values[some].sqrt()))
 
 
@@ -102,6 +105,37 @@ def low_rank(at: Flat, found: Spectrum, nbeta: float, ridge: float) -> Metric:
     kept = share > NEGLIGIBLE
     scale = torch.tensor(ridge**-0.5, dtype=at.dtype, device=at.device)
     return Metric(at, scale, found.vectors[:, kept].to(at), ((1 + share[kept]).rsqrt() - 1).to(at))
+
+
+def gauss_newton(potential: Potential, w: Chains, generator: Generator) -> Spectrum:
+    """The spectrum of the Gauss-Newton matrix of K, averaged over the chains' positions, from ROWS random factor rows.
+
+    Fewer rows where P is so large that they would not fit the memory: the directions that they miss count as flat.
+    """
+    assert potential.factors is not None  # calibration chooses these coordinates only where there are factors
+    total = max(16, min(ROWS, MEMORY // (8 * w.shape[1])))
+    idx = torch.randint(potential.rows, (len(w), -(-total // len(w))), generator=generator).to(w.device)
+    rows = potential.factors(w, idx).flatten(0, 1)
+    return spectrum(rows * (potential.rows / potential.n / len(rows)) ** 0.5)
+
+
+def moved(potential: Potential, metric: Metric) -> Potential:
+    """K as a function of u, for what probes it: full gradients, values and minibatches."""
+    mini = potential.mini
+
+    def of(found: tuple[PerChain, Chains]) -> tuple[PerChain, Chains]:
+        return found[0], metric.pull(found[1])
+
+    return replace(
+        potential,
+        at=torch.zeros_like(potential.at),
+        full=lambda u: of(potential.full(metric.to(u))),
+        value=lambda u: potential.value(metric.to(u)),
+        mini=None if mini is None else lambda u, idx: of(mini(metric.to(u), idx)),
+        blocks=(),
+        frozen=None,
+        factors=None,
+    )
 
 
 def diagonal_of(at: Flat, positions: Float[Tensor, "D P"]) -> Metric:
@@ -153,8 +187,9 @@ class Coordinates:
 class Placed:
     """A kernel's state in u, seen from outside as one in w: everything but the position is the inner state's own."""
 
-    def __init__(self, w: Chains, inner: Any, metric: Metric, steps: int) -> None:
-        self.w, self.inner, self.metric, self.steps = w, inner, metric, steps
+    def __init__(self, w: Chains, inner: Any, metric: Metric, path: tuple[Chains, ...], steps: int) -> None:
+        self.w, self.inner, self.metric = w, inner, metric
+        self.path, self.steps = path, steps  # the last positions, until the metric is renewed; steps so far
 
     def __getattr__(self, name: str) -> Any:
         if name == "inner":  # not there yet while a copy is being made
@@ -162,18 +197,21 @@ class Placed:
         return getattr(self.inner, name)
 
 
-def within(
-    build: Callable[[Any, float | None], Kernel],
-    target: Density,
-    metric: Metric,
-    *,
-    renew: Callable[[Chains], Metric] | None = None,
-    when: int = 0,
+class Renewal(NamedTuple):
+    """A better metric on the way: `metric(path [S, C, P])` of the last `memory` positions, after `when` steps."""
+
+    metric: Callable[[Float[Tensor, "S C P"]], Metric]
+    when: int
+    memory: int = 1
+
+
+def placed(
+    build: Callable[[Any, float | None], Kernel], target: Density, metric: Metric, renewal: Renewal | None = None
 ) -> Kernel:
     """The kernel `build(target, step size)` run in the coordinates of `metric`, its positions given in w.
 
-    After `when` steps the metric is `renew(w [C, P])`, once, and the kernel starts afresh from where the chains are,
-    with the step size that it had; at the beginning `build` is given None.
+    Where the metric is renewed the kernel starts afresh from where the chains are, with the step size that it had; at
+    the beginning `build` is given None.
     """
     kernels: dict[int, Kernel] = {}  # by the metric's identity
 
@@ -183,15 +221,17 @@ def within(
         return kernels[id(metric)]
 
     def init(w: Chains, noise: Noise) -> Placed:
-        return Placed(w, kernel(metric, None).init(metric.back(w), noise), metric, 0)
+        return Placed(w, kernel(metric, None).init(metric.back(w), noise), metric, (w,), 0)
 
     def step(state: Placed, batch: Index | None, noise: Noise) -> Placed:
         held, inner = state.metric, state.inner
-        if renew is not None and state.steps == when:
-            step_size = getattr(inner, "step_size", None)
-            held = renew(state.w)
-            inner = kernel(held, step_size).init(held.back(state.w), noise)
+        if renewal is not None and state.steps == renewal.when:
+            held = renewal.metric(torch.stack(state.path))
+            kernels.clear()  # the old metric is as large as the new one
+            inner = kernel(held, getattr(inner, "step_size", None)).init(held.back(state.w), noise)
         moved = kernel(held, None).step(inner, batch, noise)
-        return Placed(held.to(moved.w), moved, held, state.steps + 1)
+        w, steps = held.to(moved.w), state.steps + 1
+        path = (*state.path, w)[-renewal.memory :] if renewal is not None and steps <= renewal.when else ()
+        return Placed(w, moved, held, path, steps)
 
     return Kernel(init, step)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from llcx import gradients, metric, rng
-from llcx.metric import Coordinates, Metric
+from llcx.metric import Coordinates, Metric, Renewal
 from llcx.posterior import Posterior
 from llcx.samplers import HMC
 from llcx.samplers.hmc import build
@@ -110,7 +110,7 @@ def hmc(step_size: float = 0.3, leapfrog: int = 5) -> Callable[[object, float | 
 def test_the_identity_changes_no_bit() -> None:
     target = Posterior(gaussian(), NBETA, GAMMA)
     start = torch.zeros(4, P, dtype=torch.float64)
-    own = run(metric.within(hmc(1e-4), target, metric.identity(start[0])), start, 10)
+    own = run(metric.placed(hmc(1e-4), target, metric.identity(start[0])), start, 10)
     assert torch.equal(own, run(build(HMC(step_size=1e-4, leapfrog=5, adapt=0), target), start, 10))
 
 
@@ -132,7 +132,7 @@ def test_a_kernel_in_u_is_exact_in_w(bent: bool) -> None:
     else:
         held = Metric(potential.at, torch.tensor([0.6, 0.2]).double())
     later = Metric(potential.at, torch.tensor([0.5, 0.3]).double())
-    kernel = metric.within(hmc(0.3, leapfrog=8), target, held, renew=lambda w: later, when=10)
+    kernel = metric.placed(hmc(0.3, leapfrog=8), target, held, Renewal(lambda path: later, 10))
     draws = run(kernel, torch.full((2500, 2), 0.1, dtype=torch.float64), 60)[:, 20:]
     assert_matches(target.energy(draws.flatten(0, 1)).view(2500, -1), 0.5)
 
@@ -144,10 +144,10 @@ def test_the_metric_is_renewed_once_with_the_chains_where_they_are() -> None:
         asked.append(w)
         return low_rank(AT)
 
-    kernel = metric.within(hmc(), Posterior(gaussian(AT), NBETA, GAMMA), diagonal(AT), renew=renew, when=3)
+    kernel = metric.placed(hmc(), Posterior(gaussian(AT), NBETA, GAMMA), diagonal(AT), Renewal(renew, 3, 2))
     path = run(kernel, AT.repeat(C, 1), 8)
     assert len(asked) == 1
-    assert torch.equal(asked[0], path[:, 2])
+    assert torch.equal(asked[0], path[:, 1:3].transpose(0, 1))
 
 
 def test_a_diagonal_from_draws_is_their_spread_shrunk_towards_the_middle() -> None:

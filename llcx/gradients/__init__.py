@@ -181,6 +181,7 @@ def _flops(call: Callable[[], Any]) -> float:
 
 def _flops_of_rows(loss: ModuleLoss, at: Flat) -> float:
     """Of a full gradient of one chain, counted on eight rows."""
+    loss.settled()  # the comparison of backends is no part of it
     some = min(loss.source.rows, 8)
     idx = torch.arange(some, device=at.device).unsqueeze(0)
     return _flops(lambda: loss.mini(at.unsqueeze(0), idx)) * loss.source.rows / some

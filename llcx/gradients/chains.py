@@ -74,7 +74,8 @@ class ModuleLoss:
     def settled(self) -> str:
         """The backend in use: vmap | seq."""
         if self.backend == "auto":
-            self.backend = _choose(self.source)
+            with torch.enable_grad():  # whoever asks first may have turned gradients off
+                self.backend = _choose(self.source)
         return self.backend
 
     def at_once(self, w: Chains, rows: int) -> int:
@@ -102,7 +103,8 @@ def _choose(source: Source) -> str:
     """vmap where the module runs under it and agrees with seq on a few rows, else seq, saying why."""
     w = flatten(source.model.module).expand(2, -1)
     idx = torch.arange(min(source.rows, 4), device=w.device).expand(2, -1)
-    shifted = w + 1e-3 * w.abs().mean().clamp(min=1e-3)
+    # Far enough that the self target's gradient, a difference of outputs, has digits in float32 to compare.
+    shifted = w + 3e-2 * w.abs().mean().clamp(min=1e-3)
     grads = {}
     try:
         for name in ("seq", "vmap"):
