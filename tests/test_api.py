@@ -70,7 +70,7 @@ def test_losses_of_several_predictions_a_row_need_n() -> None:
     with pytest.raises(ValueError, match=r"n must be given for a loss of shape \[4, 3\]"):
         llcx.estimate(model, (x, y), each)
     found = llcx.estimate(model, (x, y), each, n=180, nbeta=30.0, **QUICK)
-    same = llcx.estimate(model, (x, y), Gaussian(0.5), nbeta=30.0, **QUICK)
+    same = llcx.estimate(model, (x, y), Gaussian(0.5).__call__, nbeta=30.0, **QUICK)  # without a divergence, as `each`
     assert found.llc == pytest.approx(same.llc, rel=1e-6)  # three equal predictions a row, three times the n
 
 
