@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 import matplotlib.pyplot as plt
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 from rich.table import Table
 
 LEVELS = (0.2, 0.1, 0.07, 0.05, 0.03, 0.02)  # median errors whose price is asked
@@ -152,9 +152,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             axis.plot([getattr(p, cost) for p in shown], [p.error for p in shown], style, label=label, markersize=4)
     for axis, name in zip(axes, ("gradients, all chains together", "seconds"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel=name)
-        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axis.yaxis.set_minor_formatter(PercentFormatter(1, decimals=0))
-        axis.grid(alpha=0.3, linewidth=0.5, which="both")
+        axis.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), major_formatter=PercentFormatter(1, decimals=0))
+        axis.yaxis.set_minor_locator(NullLocator())
+        axis.grid(alpha=0.3, linewidth=0.5)
     axes[0].set_ylabel("median error against lambda")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -169,6 +169,10 @@ def _record(sampler: Any) -> Any:
 
 def _rows(data: Any) -> Batch:
     """A pytree of stacked tensors from tensors, a map-style Dataset or a DataLoader."""
+    if isinstance(data, str):
+        raise ValueError(
+            f"data must be tensors, a map-style Dataset or a DataLoader, got the text {data!r}; load it first"
+        )
     if isinstance(data, Tensor):
         raise ValueError("data must be a tuple, list or dict of tensors, a Dataset or a DataLoader, got a tensor; "
                          "wrap it: (x,) or (x, y)")  # fmt: skip

@@ -2,9 +2,9 @@
 
 Decided from counted operations and from probes at w*, never from a clock, so that the same input gives the same plan.
 
-    exact losses       HMC, 16 chains (2 to 4 where wide), n*beta = 1e4 where it is free, gamma = 1
-    data, affordable   HMC on all rows, 8 chains, n*beta = n / log n, gamma = 10 P / |w*|^2
-    data, otherwise    SGLD with a calibrated step, its predicted biases in the notes
+    exact losses    HMC, 32 chains (2 to 4 where wide), n*beta = 1e4 where it is free, gamma = 1
+    data            n*beta = n / log n, gamma = 10 P / |w*|^2; what `auto` does there stands in routes.py
+    minibatches     the step whose predicted biases are two per cent each; a population's n*beta falls with their noise
 
 A choice the user made is kept; only what is null or auto is filled in.
 """
@@ -243,10 +243,10 @@ def _defaults(potential: Potential, sampler: Any) -> tuple[int, int, int, int]:
         return 4, 100, 100, 1
     trajectory, moves = (getattr(sampler, "leapfrog", None) or (LEAPFROG if potential.exact else SHORT)), 1
     if not hasattr(sampler, "leapfrog"):
-        moves = trajectory  # a kernel of single moves gets as many gradients as hmc
+        moves = 5 if getattr(sampler, "adjusted", False) else trajectory  # about as many gradients as hmc
     if potential.exact:
         parameters = len(potential.at)
-        chains = 24 if parameters <= SMALL else 4 if parameters <= 100 * SMALL else 2
+        chains = 32 if parameters <= SMALL else 4 if parameters <= 100 * SMALL else 2
         warmup, draws = (40, 40) if parameters > WIDE else (40, 80) if trajectory > 2 * LEAPFROG else (60, 120)
         return chains, warmup * moves, draws, moves
     each = 8 * trajectory * potential.flops

@@ -135,7 +135,7 @@ def _longer(main: Run) -> Checked:
     plan, draws = main.plan, main.draws
     if draws.stopped_by == "target_se":
         plan = replace(plan, draws=draws.energy.shape[1])
-    longer = replace(_standing(plan, draws.step_size), warmup=LONGER * plan.warmup, draws=LONGER * plan.draws)
+    longer = replace(_standing(plan, draws, draws.step_size), warmup=LONGER * plan.warmup, draws=LONGER * plan.draws)
     more = main.again(replace(longer, target_se=None), start=draws.last)
     flags = ("moved_with_budget",) if moved_with_budget(draws.energy, more.energy) else ()
     note = f"at {LONGER} times the length it is {float(more.energy.mean()):.4g}"
@@ -148,7 +148,7 @@ def _cooler(main: Run) -> Checked:
     Where they are left at the old temperature a run this short would still be heating up when it ends.
     """
     potential, plan, _, draws, _ = main
-    shorter = replace(_quarter(plan, 2 * draws.step_size), nbeta=plan.nbeta / 4)
+    shorter = replace(_quarter(plan, draws, 2 * draws.step_size), nbeta=plan.nbeta / 4)
     aim, low, high = float(draws.energy[:, -1].mean()), 1.0, 2.0
     for _ in range(6):
         middle = (low + high) / 2
@@ -164,7 +164,7 @@ def _looser(main: Run) -> Checked:
     """A quarter-length run at gamma/10 from the last draws: how much the localiser decides."""
     plan, draws = main.plan, main.draws
     step_size = draws.step_size * (WIDER if plan.metric == "ggn" else 1.0)
-    other = main.again(replace(_quarter(plan, step_size), gamma=plan.gamma / 10), start=draws.last)
+    other = main.again(replace(_quarter(plan, draws, step_size), gamma=plan.gamma / 10), start=draws.last)
     there, here = float(other.energy.mean()), float(draws.energy.mean())
     note = (
         f"at gamma/10 a quarter-length run gives {there:.3g}, here {here:.3g}: "
@@ -173,15 +173,17 @@ def _looser(main: Run) -> Checked:
     return Checked((), (note,), other.gradients, {"llc_looser": there})
 
 
-def _standing(plan: Plan, step_size: float) -> Plan:
-    """The plan with its step size found, without adaptation."""
+def _standing(plan: Plan, draws: Draws, step_size: float) -> Plan:
+    """The plan with what `draws` adapted found, at `step_size`, without adaptation."""
     sampler = plan.sampler
     if hasattr(sampler, "adapt"):
         sampler = replace(sampler, step_size=step_size, adapt=0)
+    if "length" in draws.settling:
+        sampler = replace(sampler, length=float(draws.settling["length"][-1]))
     return replace(plan, sampler=sampler)
 
 
-def _quarter(plan: Plan, step_size: float) -> Plan:
+def _quarter(plan: Plan, draws: Draws, step_size: float) -> Plan:
     """A quarter of the draws and of the warm-up, without adaptation."""
-    shorter = _standing(plan, step_size)
+    shorter = _standing(plan, draws, step_size)
     return replace(shorter, warmup=max(4, plan.warmup // 4), draws=max(8, plan.draws // 4), target_se=None)

@@ -46,7 +46,7 @@ def test_example_gradients_vary_as_the_residuals_say() -> None:
 def test_exact_losses_get_hmc_at_a_free_temperature() -> None:
     assert isinstance(calibrate.choose(quadratic(TWO)), HMC)
     plan = planned(quadratic(TWO), HMC())[0]
-    assert (plan.nbeta, plan.gamma, plan.chains) == (1e4, 1.0, 24)
+    assert (plan.nbeta, plan.gamma, plan.chains) == (1e4, 1.0, 32)
 
 
 def test_data_get_n_over_log_n_and_a_localiser_of_a_third_of_the_norm() -> None:

@@ -43,7 +43,9 @@ def test_records_are_frozen_and_typed() -> None:
 
 
 def test_the_name_says_which_schema_holds() -> None:
-    with pytest.raises(ValueError, match=r"sampler\.leapfrog must be one of step_size, batch_size, name, got leapfrog"):
+    with pytest.raises(
+        ValueError, match=r"sampler\.leapfrog must be one of step_size, batch_size, .*name, got leapfrog"
+    ):
         config.records(composed("sampler.name=sgld"))
 
 
@@ -54,7 +56,7 @@ def test_a_file_without_its_schema_is_checked_all_the_same() -> None:
     with pytest.raises(ValueError, match=r"sampler\.batch_size must be of type Integer, got many"):
         config.records(cfg)
     cfg.sampler = OmegaConf.create({"batch_size": 3})
-    with pytest.raises(ValueError, match=r"sampler\.name must be one of auto, gibbs, hmc, sgld, got nothing"):
+    with pytest.raises(ValueError, match=r"sampler\.name must be one of adam_sgld, auto, .*, got nothing"):
         config.records(cfg)
 
 

@@ -34,7 +34,7 @@ REFUSED = {
     "added unknown key": (["+nope=1"], ["nope", "must be one of"]),
     "wrong type": (["task.nets=many"], ["task.nets", "Integer", "many"]),
     "out of range": (["task.model.width=0"], ["task.model.width", ">= 1", "got 0"]),
-    "unknown option of a group": (["sampler=nope"], ["sampler", "auto, gibbs, hmc, sgld", "got nope"]),
+    "unknown option of a group": (["sampler=nope"], ["sampler", "adam_sgld, auto, gibbs, hmc", "got nope"]),
     "unknown preset": (["task/size=nope"], ["task/size", "wide", "got nope"]),
     "another task's preset": (["task=dln", "task/size=medium"], ["task/size", "task=dln", "got medium", "of lsa"]),
     "a sweep without --multirun": (["seed=1,2"], ["seed", "--multirun"]),

@@ -174,7 +174,7 @@ def test_the_interval_holds_a_known_answer_about_as_often_as_it_says() -> None:
 def test_auto_resolves_to_a_kernel_before_it_is_built() -> None:
     _, plan, _ = measure.of_potential(quadratic(torch.ones(3, dtype=torch.float64)), Auto(), LLC(draws=8), 0)
     assert plan.sampler.name == "hmc"
-    assert plan.notes[0].startswith("hmc on the closed-form loss: 24 chains")
+    assert plan.notes[0].startswith("hmc on the closed-form loss: 32 chains")
 
 
 def test_the_slope_in_gamma_is_that_of_the_exact_shrinkage() -> None:
@@ -261,7 +261,9 @@ def test_a_full_check_looks_at_a_longer_run_and_a_second_sampler() -> None:
 def test_a_run_of_a_tenth_of_its_length_is_caught_by_the_longer_one() -> None:
     h = torch.cat([torch.ones(50), 3e-2 * torch.ones(50)]).double()
     sampler = SGLD(batch_size=None)
-    short = measure.of_potential(quadratic(h), sampler, LLC(warmup=300, draws=20, gamma=0.0, check="full"), 0)[0]
+    short = measure.of_potential(quadratic(h), sampler, LLC(warmup=100, draws=40, every=1, gamma=0.0, check="full"), 0)[
+        0
+    ]
     assert short.llc < 0.85 * 50
     assert "moved_with_budget" in short.flags
 

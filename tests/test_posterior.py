@@ -67,7 +67,7 @@ def test_a_control_variate_is_exact_at_w_star_quieter_near_it_and_unbiased() -> 
     exact = plain(near, None)[1]
     noisy, calm = plain(near, idx)[1], quiet(near, idx)[1]
     assert float((calm - exact).square().sum()) < 0.05 * float((noisy - exact).square().sum())
-    torch.testing.assert_close(calm.mean(0), exact[0])  # the batches partition the rows
+    torch.testing.assert_close(calm.mean(0), exact[0], rtol=1e-5, atol=1e-5)  # the batches partition the rows
     assert quiet.gradients == 5  # two a minibatch, and g(w*) once
 
 

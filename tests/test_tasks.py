@@ -66,7 +66,10 @@ def test_columns_are_those_that_were_promised_in_their_order(folder: Path) -> No
         header = next(csv.reader(file))
     fixed = """task point sampler where target seed llc llc_sd se low high llc_fluct known_llc known_mult known_global
         known_local known_at known_from rel_error rel_error_at nbeta gamma step_size n parameters loss_at chains warmup
-        draws ess rhat accept wnv gradients gradients_main examples seconds dtype backend stopped_by healthy flags"""
+        draws ess rhat accept wnv gradients gradients_main examples seconds dtype backend stopped_by healthy flags
+        gamma_slope decrement llc_quarter llc_looser llc_longer llc_second polish_moved polish_drop planned subset_rows
+        llc_subset llc_full llc_labels wbic llc_wbic llc_wbic_se functional_variance nu nu_se gibbs_loss waic waic_se
+        mult_weights"""
     assert [name for name in header if not name.startswith(("at.", "known."))] == fixed.split()
 
 
