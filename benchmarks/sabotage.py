@@ -99,7 +99,7 @@ def run(case: Case, check: str) -> Outcome:
         **{name: getattr(found, name) for name in ("llc", "se", "rhat", "ess", "step_size", "gradients")},
         error=found.llc / problem.answer - 1,
         flags=";".join(found.flags),
-        fluctuation=found.llc_fluct / found.llc,
+        fluctuation=found.llc_fluct / found.llc if found.llc else nan,
         seconds=perf_counter() - begun,
     )
 

@@ -112,7 +112,7 @@ def test_a_restricted_llc_counts_the_chosen_parameters() -> None:
 
 @pytest.mark.slow
 def test_sgld_on_minibatches_agrees_within_its_own_interval() -> None:
-    found = line(SGLD(batch_size=50), gamma=1.0, warmup=1500, draws=200)
+    found = line(SGLD(batch_size=50), gamma=1.0, warmup=1500, draws=200, every=5)
     assert found.estimate.low < 2.0 < found.estimate.high
     assert found.dtype == "float32"
     assert "second_sampler_disagrees" not in found.estimate.flags
@@ -120,7 +120,7 @@ def test_sgld_on_minibatches_agrees_within_its_own_interval() -> None:
 
 def test_sgld_with_a_reckless_step_is_flagged() -> None:
     stable = line(SGLD(batch_size=50), gamma=1.0, warmup=10, draws=8, check="off").plan.sampler.step_size
-    found = line(SGLD(batch_size=50, step_size=30 * stable), gamma=1.0, warmup=500, draws=200).estimate
+    found = line(SGLD(batch_size=50, step_size=30 * stable), gamma=1.0, warmup=500, draws=200, every=5).estimate
     assert {"discretisation", "second_sampler_disagrees"} <= set(found.flags)
 
 
@@ -143,7 +143,7 @@ def test_a_point_beside_the_minimum_is_flagged() -> None:
 def test_a_step_that_diverges_raises_and_names_the_cure() -> None:
     with pytest.raises(FloatingPointError, match=r"chain \d+ has .*lower sampler\.step_size"):
         measure.of_potential(
-            quadratic(torch.ones(5, dtype=torch.float64)), SGLD(step_size=1.0), LLC(warmup=500, draws=10), 0
+            quadratic(torch.ones(5, dtype=torch.float64)), SGLD(step_size=1.0), LLC(warmup=500, draws=10, every=1), 0
         )
 
 
@@ -242,7 +242,7 @@ def test_a_point_may_wish_what_the_settings_leave_open() -> None:
 
 
 def test_paired_minibatches_give_the_same_mean_with_more_noise() -> None:
-    wishes = {"gamma": 1.0, "warmup": 400, "draws": 100, "check": "off", "chains": 32, "target": "self"}
+    wishes = {"gamma": 1.0, "warmup": 400, "draws": 100, "every": 5, "check": "off", "chains": 32, "target": "self"}
     full = line(SGLD(batch_size=50), **wishes).estimate
     paired = line(SGLD(batch_size=50, baseline="paired"), **wishes).estimate
     assert paired.llc == pytest.approx(full.llc, rel=0.1)
