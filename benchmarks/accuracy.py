@@ -169,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--peer-python", help="the Python of an environment with devinterp 1.3.2")
     parser.add_argument("--read", type=Path, nargs="+", default=[], help="CSV files of earlier runs to begin with")
     parser.add_argument("--nets", type=int, default=12)
-    parser.add_argument("--n", type=int, default=10_000, help="rows")
+    parser.add_argument("--n", type=int, default=100_000, help="rows")
     parser.add_argument("--draws", type=int, default=2048, help="steps of a chain of devinterp")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="a CSV file, one row an estimate")

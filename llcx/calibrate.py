@@ -81,7 +81,8 @@ def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator, sub
     found = Plan(
         sampler, nbeta, gamma, chains, warmup, draws, every, gradients=probes.gradients, target_se=cfg.target_se
     )
-    found = replace(found, metric=where, subset=subset, planned=planned)
+    _, usual, kept, apart = _defaults(posed, sampler)
+    found = replace(found, metric=where, subset=subset, planned=planned, usual=usual + kept * apart)
     return replace(found, notes=(*why, *_notes(found, potential, probes))), probes
 
 

@@ -91,6 +91,8 @@ def _alone(main: Run) -> Checked:
         flags.append("baseline")
     if potential.exact and rounding(potential, plan.nbeta, draws.last) > LIMITS.rounding:
         flags.append("rounding")
+    if plan.warmup + plan.draws * plan.every < LIMITS.shortened * plan.usual:
+        flags.append("too_few_draws")
     slope = gamma_slope(draws, plan.gamma)
     notes = [f"d lambda_hat / d log gamma = {slope:.2g}"]
     beside = {"gamma_slope": slope}

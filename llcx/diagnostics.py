@@ -32,6 +32,7 @@ class Thresholds:
     settled: tuple[float, float] = (2.0, 0.25)  # factor on the step, share of the energy, at the end of the warm-up
     bias: float = 0.02  # predicted step-size or minibatch-noise factor above 1
     ess: float = 30.0
+    shortened: float = 0.25  # share of the steps that calibration would take
     gap: float = 0.15  # between the ends of a subset's bracket, relative to the estimate
     step_moved: float = 0.05  # relative move when the step is a quarter
     plateau: float = 0.5  # Var(n*beta*K) / mean on data, below which the number goes with n*beta
@@ -84,7 +85,7 @@ def checks(draws: Draws, *, exact: bool, parameters: int, aim: float = 0.9) -> t
         "too_few_draws": not ess(trace) >= LIMITS.ess,
         "imprecise": standard_error(trace) > LIMITS.imprecise * abs(mean),
         "drift": _drift(trace),
-        "leaving_basin": _leaving(draws.distance),
+        "leaving_basin": _leaving(draws.distance) and _change(trace)[0] > 1,
         "fluctuation_high": _above(ratio - 2 * noise, LIMITS.fluctuation[1]),
         "fluctuation_low": exact and ratio + 2 * noise < LIMITS.fluctuation[0],
         "acceptance": draws.accept is not None and not low <= float(draws.accept.mean()) <= high,
@@ -157,14 +158,20 @@ def _halves(trace: Trace) -> tuple[Tensor, Tensor]:
 
 
 def _drift(trace: Trace) -> bool:
-    """Whether the chains' second halves differ from their first, chain by chain (paired)."""
+    """Whether the chains' second halves differ from their first by more than chance and two per cent."""
+    errors, relative = _change(trace)
+    return errors > _quantile(LIMITS.drift, max(2, len(trace))) and relative > 0.02
+
+
+def _change(trace: Trace) -> tuple[float, float]:
+    """From the first half to the second, chain by chain (paired): in standard errors, and relative to the mean."""
     if trace.shape[1] < 8 or trace.shape[0] < 2:
-        return False
+        return 0.0, 0.0
     first, second = _halves(trace)
     change = second.mean(1) - first.mean(1)
     se = max(float(change.std() / len(change) ** 0.5), 1e-12)
-    relative = abs(float(change.mean())) / max(abs(float(trace.mean())), 1e-12)
-    return abs(float(change.mean())) / se > _quantile(LIMITS.drift, len(change)) and relative > 0.02
+    size = abs(float(change.mean()))
+    return size / se, size / max(abs(float(trace.mean())), 1e-12)
 
 
 def _quantile(errors: float, chains: int) -> float:

@@ -264,6 +264,7 @@ class Plan:
     target_se: float | None = None  # end where the standard error is below
     metric: str = ""  # "" | ggn | diagonal: the coordinates in which the kernel runs
     subset: int = 0  # rows a chain, frozen; 0: all
+    usual: int = 0  # kernel steps that calibration by itself would take
     planned: float = nan  # lambda of the Gauss-Newton quadratic
 
 

@@ -51,7 +51,7 @@ FAULTS = {
     "too_few_draws": draws(healthy()[:, :1].expand(C, T) + 0.01 * healthy(seed=1)),
     "imprecise": draws(healthy() * torch.arange(C, dtype=torch.float64).unsqueeze(1)),
     "drift": draws(healthy() + 2 * RAMP),
-    "leaving_basin": draws(healthy(), distance=torch.exp(2 * RAMP).expand(C, T)),
+    "leaving_basin": draws(healthy() + 0.3 * RAMP, distance=torch.exp(2 * RAMP).expand(C, T)),
     "fluctuation_high": draws(2 * healthy()),
     "fluctuation_low": draws(10 + 0.5 * (healthy() - 10)),
     "acceptance": draws(healthy(), accept=torch.full((C,), 0.3, dtype=torch.float64)),
@@ -140,3 +140,11 @@ def test_a_fluctuation_is_judged_by_its_own_noise() -> None:
     assert noise == pytest.approx((4 / (C * T)) ** 0.5, rel=0.2)
     few = healthy(1.2)[:4, :40]
     assert diagnostics.fluctuation(few)[1] > 0.15
+
+
+def test_flat_directions_may_still_diffuse_while_the_energy_stands_still() -> None:
+    still = healthy().sort(1).values  # the halves of each chain are made alike
+    even = torch.cat([still[:, ::2], still[:, 1::2].flip(1)], 1)
+    even = even - torch.cat([even[:, : T // 2].mean(1, keepdim=True).expand(-1, T // 2),
+                             even[:, T // 2 :].mean(1, keepdim=True).expand(-1, T // 2)], 1) + 10  # fmt: skip
+    assert "leaving_basin" not in flags(draws(even, distance=torch.exp(2 * RAMP).expand(C, T)))
