@@ -119,7 +119,7 @@ def moved_with_budget(main: Trace, longer: OtherTrace) -> bool:
     """Whether a run that goes on moves by more than `longer`, beyond its noise."""
     se = (standard_error(main) ** 2 + standard_error(longer) ** 2) ** 0.5
     change = abs(float(main.mean() - longer.mean()))
-    return change > max(LIMITS.longer * abs(float(longer.mean())), 2 * se)
+    return change > LIMITS.longer * abs(float(longer.mean())) + 2 * se
 
 
 def disagree(main: Trace, other: OtherTrace) -> bool:
