@@ -17,7 +17,7 @@ from llcx.params import layout, with_weights
 from llcx.registry import ESTIMATORS
 from llcx.types import Chains, Draws, Known, Plan, Point, Potential, Progress
 
-FLOAT64_UP_TO = 1_000_000  # parameters: unbiased kernels run in float64 up to here
+FLOAT64_UP_TO = 1_000_000  # parameters: kernels of all data run in float64 up to here
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,13 @@ Neal (2011), "MCMC using Hamiltonian dynamics", arXiv:1206.1901.
 
 from dataclasses import dataclass
 from math import log
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from llcx.registry import SAMPLERS
-from llcx.samplers.averaging import Adapted
+from llcx.samplers.metropolis import MetropolisState, Proposal, begun, decided, square
 from llcx.samplers.steps import check_metric, check_step_size, within
 from llcx.types import Chains, Index, Kernel, Noise, PerChain, Target
 
@@ -57,21 +56,9 @@ class HMC:
             raise ValueError(f"sampler.jitter must lie in [0, 1), got {self.jitter}")
 
     def first_step(self, stiff: float, noise: float) -> float:
-        """A careful start of the adaptation: a twelfth of what is stable is 2 / sqrt(stiff)."""
+        """A careful start of the adaptation: 4 % of the largest stable step, which is 2 / sqrt(stiff)."""
         del noise
         return 0.08 / stiff**0.5
-
-
-class HMCState(NamedTuple):
-    w: Chains
-    logp: PerChain
-    grad: Chains
-    accept: PerChain  # acceptance probability of the last trajectory
-    tuning: Adapted
-
-    @property
-    def step_size(self) -> float:
-        return self.tuning.step_size
 
 
 @SAMPLERS.register("hmc", HMC)
@@ -80,38 +67,24 @@ def build(cfg: HMC, target: Target) -> Kernel:
     start, adapt = float(cfg.step_size), cfg.adapt or 0
     shortest = (cfg.leapfrog or LEAPFROG) * (log(cfg.spread) / (cfg.spread - 1) if cfg.spread > 1 else 1.0)
 
-    def init(w: Chains, noise: Noise) -> HMCState:
+    def init(w: Chains, noise: Noise) -> MetropolisState:
         del noise
-        logp, grad = target(w, None)
-        return HMCState(w, logp, grad, torch.zeros_like(logp), Adapted.begin(start, 10.0))
+        return begun(target, w, start)
 
-    def step(state: HMCState, batch: Index | None, noise: Noise) -> HMCState:
+    def step(state: MetropolisState, batch: Index | None, noise: Noise) -> MetropolisState:
         del batch
         eps = (state.step_size * (1 + cfg.jitter * (2 * noise.uniform() - 1))).to(state.w).unsqueeze(1)
         length = max(1, round(shortest * cfg.spread ** noise.shared()))
         momentum = noise.normal(state.w)
         w, logp, grad, end = _leapfrog(target, state, momentum, eps, length)
-        gain = (logp - 0.5 * _square(end)) - (state.logp - 0.5 * _square(momentum))
-        accept = torch.where(gain.isnan(), -torch.inf, gain).clamp(max=0).exp()
-        taken = noise.uniform() < accept
-        row = taken.unsqueeze(1)
-        return HMCState(
-            torch.where(row, w, state.w),
-            torch.where(taken, logp, state.logp),
-            torch.where(row, grad, state.grad),
-            accept,
-            state.tuning.after(float(accept.mean()), cfg.accept, adapt),
-        )
+        gain = (logp - 0.5 * square(end)) - (state.logp - 0.5 * square(momentum))
+        return decided(state, Proposal(w, logp, grad, gain), noise, cfg.accept, adapt)
 
     return Kernel(init, step)
 
 
-def _square(momentum: Chains) -> PerChain:
-    return momentum.double().square().sum(1)
-
-
 def _leapfrog(
-    target: Target, state: HMCState, momentum: Chains, eps: Steps, length: int
+    target: Target, state: MetropolisState, momentum: Chains, eps: Steps, length: int
 ) -> tuple[Chains, PerChain, Chains, Chains]:
     w, logp, grad = state.w, state.logp, state.grad
     momentum = momentum + 0.5 * eps * grad

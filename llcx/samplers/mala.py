@@ -11,14 +11,12 @@ Roberts and Tweedie (1996), Bernoulli 2:341; Roberts and Rosenthal (1998), JRSS 
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
-
-import torch
+from typing import Any, ClassVar
 
 from llcx.registry import SAMPLERS
-from llcx.samplers.averaging import Adapted
+from llcx.samplers.metropolis import MetropolisState, Proposal, begun, decided, square
 from llcx.samplers.steps import check_metric, check_step_size, within
-from llcx.types import Chains, Index, Kernel, Noise, PerChain, Target
+from llcx.types import Chains, Index, Kernel, Noise, Target
 
 
 @dataclass(frozen=True)
@@ -46,44 +44,22 @@ class MALA:
         return 0.01 / stiff
 
 
-class MALAState(NamedTuple):
-    w: Chains
-    logp: PerChain
-    grad: Chains
-    accept: PerChain  # acceptance probability of the last step
-    tuning: Adapted
-
-    @property
-    def step_size(self) -> float:
-        return self.tuning.step_size
-
-
 @SAMPLERS.register("mala", MALA)
 def build(cfg: MALA, target: Target) -> Kernel:
     """Bind the settings (step size and adaptation are numbers by now) and the target."""
     start, adapt = float(cfg.step_size), cfg.adapt or 0
 
-    def init(w: Chains, noise: Noise) -> MALAState:
+    def init(w: Chains, noise: Noise) -> MetropolisState:
         del noise
-        logp, grad = target(w, None)
-        return MALAState(w, logp, grad, torch.zeros_like(logp), Adapted.begin(start, 10.0))
+        return begun(target, w, start)
 
-    def step(state: MALAState, batch: Index | None, noise: Noise) -> MALAState:
+    def step(state: MetropolisState, batch: Index | None, noise: Noise) -> MetropolisState:
         del batch
         eps, xi = state.step_size, noise.normal(state.w)
         w = state.w + 0.5 * eps * state.grad + eps**0.5 * xi
         logp, grad = target(w, None)
         back = xi + 0.5 * eps**0.5 * (state.grad + grad)  # the noise that leads from w back, up to its sign
-        gain = (logp - 0.5 * back.double().square().sum(1)) - (state.logp - 0.5 * xi.double().square().sum(1))
-        accept = torch.where(gain.isnan(), -torch.inf, gain).clamp(max=0).exp()
-        taken = noise.uniform() < accept
-        row = taken.unsqueeze(1)
-        return MALAState(
-            torch.where(row, w, state.w),
-            torch.where(taken, logp, state.logp),
-            torch.where(row, grad, state.grad),
-            accept,
-            state.tuning.after(float(accept.mean()), cfg.accept, adapt),
-        )
+        gain = (logp - 0.5 * square(back)) - (state.logp - 0.5 * square(xi))
+        return decided(state, Proposal(w, logp, grad, gain), noise, cfg.accept, adapt)
 
     return Kernel(init, step)
