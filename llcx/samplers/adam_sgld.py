@@ -24,19 +24,17 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 
 from llcx.registry import SAMPLERS
-from llcx.samplers.minibatch import Minibatch
-from llcx.samplers.steps import Factors, within
-from llcx.types import Chains, Flat, Index, Kernel, Noise, Tempered
+from llcx.samplers.minibatch import RootMeanSquare
+from llcx.samplers.steps import Factors
+from llcx.types import Chains, Index, Kernel, Noise, Tempered
 
 
 @dataclass(frozen=True)
-class AdamSGLD(Minibatch):
+class AdamSGLD(RootMeanSquare):
     """Settings of Adam-SGLD. Biases: those of RMSprop-SGLD, and the heat of the lagging drift."""
 
     step_size: Any = "auto"  # eps, before the preconditioner; auto: calibrated
     momentum: float = 0.9  # b, memory of the drift
-    alpha: float = 0.99  # memory of the mean square
-    eps: float = 0.1  # e, added to the root mean square; in the unit of the loss gradient
     name: str = "adam_sgld"
 
     needs: ClassVar[tuple[str, ...]] = ("gradient",)
@@ -47,8 +45,6 @@ class AdamSGLD(Minibatch):
         super().__post_init__()
         if not 0 <= self.momentum < 1:
             raise ValueError(f"sampler.momentum must lie in [0, 1), got {self.momentum}")
-        within("alpha", self.alpha, 0, 1)
-        within("eps", self.eps, 0, float("inf"))
 
     def inflation(self, step_size: float, stiff: float, noise: float) -> Factors:
         """1 plus each excess of the law above, which add."""
@@ -57,10 +53,6 @@ class AdamSGLD(Minibatch):
         if left <= 0:
             return float("inf"), float("inf")
         return 1 + ratio * step_size * stiff / 4 / left, 1 + step_size * noise / 4 / left
-
-    def preconditioner(self, square: Flat) -> Flat:
-        """G [P] where the mean squared loss gradient is `square` [P]."""
-        return 1 / (self.eps + square.sqrt())
 
 
 class AdamState(NamedTuple):
@@ -83,7 +75,7 @@ def build(cfg: AdamSGLD, target: Tempered) -> Kernel:
         return AdamState(w, torch.zeros_like(w), torch.ones_like(w))
 
     def step(state: AdamState, batch: Index | None, noise: Noise) -> AdamState:
-        metric = 1 / (cfg.eps + state.square.sqrt())
+        metric = cfg.preconditioner(state.square)
         _, grad = target(state.w, batch)
         mean = cfg.momentum * state.mean + (1 - cfg.momentum) * grad
         drift, xi = 0.5 * eps * metric * mean, (eps * metric).sqrt() * noise.normal(grad)

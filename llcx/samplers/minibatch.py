@@ -11,7 +11,10 @@ exact (tests/samplers/test_sgld.py). s^2 is (n*beta)^2 c / batch for examples wh
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from llcx.samplers.steps import Factors, check_step_size, largest_step
+from jaxtyping import Float
+from torch import Tensor
+
+from llcx.samplers.steps import Factors, check_step_size, largest_step, within
 from llcx.settings import one_of
 
 BASELINES = ("full", "paired")
@@ -42,3 +45,20 @@ class Minibatch:
     def first_step(self, stiff: float, noise: float) -> float:
         """The largest step whose predicted factors are within steps.LIMIT."""
         return largest_step(lambda eps: self.inflation(eps, stiff, noise), self.bound / max(stiff, 1e-12))
+
+
+@dataclass(frozen=True)
+class RootMeanSquare(Minibatch):
+    """Settings of a kernel preconditioned by the running mean square v of the loss gradient."""
+
+    alpha: float = 0.99  # memory of the mean square
+    eps: float = 0.1  # e, added to the root mean square; in the unit of the loss gradient
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within("alpha", self.alpha, 0, 1)
+        within("eps", self.eps, 0, float("inf"))
+
+    def preconditioner(self, square: Float[Tensor, "*C P"]) -> Float[Tensor, "*C P"]:
+        """G = 1 / (e + sqrt(v)) where v is `square`."""
+        return 1 / (self.eps + square.sqrt())

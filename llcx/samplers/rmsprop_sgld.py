@@ -23,35 +23,23 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 
 from llcx.registry import SAMPLERS
-from llcx.samplers.minibatch import Minibatch
-from llcx.samplers.steps import within
-from llcx.types import Chains, Flat, Index, Kernel, Noise, Tempered
+from llcx.samplers.minibatch import RootMeanSquare
+from llcx.types import Chains, Index, Kernel, Noise, Tempered
 
 TINY = 1e-30  # keeps 0/0 away where a gradient is exactly zero
 
 
 @dataclass(frozen=True)
-class RMSpropSGLD(Minibatch):
+class RMSpropSGLD(RootMeanSquare):
     """Settings of RMSprop-SGLD. Biases: SGLD's, in the metric G; and without the divergence one of O(1)."""
 
     step_size: Any = "auto"  # eps, before the preconditioner; auto: calibrated
-    alpha: float = 0.99  # memory of the mean square
-    eps: float = 0.1  # e, added to the root mean square; in the unit of the loss gradient
     divergence: bool = False  # add Gamma: a second gradient a step
     name: str = "rmsprop_sgld"
 
     needs: ClassVar[tuple[str, ...]] = ("gradient",)
     unbiased: ClassVar[bool] = False
     watched: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        within("alpha", self.alpha, 0, 1)
-        within("eps", self.eps, 0, float("inf"))
-
-    def preconditioner(self, square: Flat) -> Flat:
-        """G [P] where the mean squared loss gradient is `square` [P]."""
-        return 1 / (self.eps + square.sqrt())
 
 
 class RMSpropState(NamedTuple):
@@ -78,7 +66,7 @@ def build(cfg: RMSpropSGLD, target: Tempered) -> Kernel:
         return grad, target.loss_gradient(w, grad)
 
     def step(state: RMSpropState, batch: Index | None, noise: Noise) -> RMSpropState:
-        metric = 1 / (cfg.eps + state.square.sqrt())
+        metric = cfg.preconditioner(state.square)
         force, bend = torch.zeros_like(state.w), torch.zeros_like(state.w)
         if cfg.divergence:
             reach = (eps * metric).sqrt().copysign(noise.normal(state.w))  # as far as the noise of a step goes
