@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from llcx import gradients, measure
 from llcx.estimators.llc import LLC, Estimate
 from llcx.registry import SAMPLERS
 from llcx.types import Batch, Data, Flat, Point, StatModel
+
+if TYPE_CHECKING:
+    from llcx.artifacts import RunFolder  # needs yaml, which the rest does not
 
 
 @dataclass(frozen=True)
@@ -148,18 +152,45 @@ def estimate_trajectory(model: nn.Module, checkpoints: Any, data: Any, loss: Any
     )
 
 
-def load(run_dir: str) -> Any:
-    """The run folder at `run_dir` for reading: `.frame()` is metrics_summary.csv, `.draws(row)` the draws of a row."""
+def load(run_dir: Path | str) -> "RunFolder":
+    """The run folder at `run_dir`, for reading, while it is written too; ValueError where there is none.
+
+    `.rows` and `.frame()` are metrics_summary.csv, as text and as a pandas DataFrame; `.metrics()` the training curves;
+    `.draws(row)` the arrays of a row: energy n*beta*K [C, T], warmup [C, W], distance [C, T]; `.analysis(stem)`,
+    `.config`, `.target_info`, `.run_info` and `.status` the other files.
+    """
     from llcx import artifacts
 
     return artifacts.load(run_dir)
 
 
-def to_arviz(run_dir: str) -> Any:
-    """The draws of a run as arviz.InferenceData. Not available in this version."""
-    raise NotImplementedError(
-        "llcx.to_arviz is not available in this version; llcx.load(run_dir).draws(row) has the arrays"
-    )
+def to_arviz(
+    run: "RunFolder | Estimate | Path | str",
+    *,
+    point: str | None = None,
+    sampler: str | None = None,
+    where: str | None = None,
+    target: str | None = None,
+) -> Any:
+    """One measurement as arviz.InferenceData: posterior, sample_stats and warmup_posterior, dims chain and draw.
+
+    Args:
+        run: a run folder, its path, or what `estimate` returned.
+        point, sampler, where, target: cells of metrics_summary.csv that choose the row where there are several.
+
+    Raises:
+        ValueError: where they fit no row, or several; it lists the choices.
+        ImportError: without the extra arviz.
+    """
+    from llcx import export
+
+    chosen = {"point": point, "sampler": sampler, "where": where, "target": target}
+    if not isinstance(run, Estimate):
+        return export.of_run(load(run) if isinstance(run, (Path, str)) else run, **chosen)
+    for key, wanted in chosen.items():
+        if wanted is not None:
+            raise ValueError(f"{key} must be left out with an Estimate, which is one measurement, got {wanted}")
+    return export.of_estimate(run)
 
 
 def _record(sampler: Any) -> Any:

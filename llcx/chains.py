@@ -8,11 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from llcx import metric, rng, subsets
+from llcx import journal, metric, rng, subsets
+from llcx.journal import Keeper, Resumable
 from llcx.posterior import Posterior
 from llcx.registry import SAMPLERS
 from llcx.sample import finite, sample
-from llcx.types import Chains, Draws, External, ExternalChain, Index, Kernel, Plan, Potential, Progress
+from llcx.types import Chains, Draws, External, ExternalChain, Index, Kernel, Plan, Potential, Progress, State
 
 Observed = Mapping[str, Callable[[Chains], Tensor]]
 
@@ -27,12 +28,16 @@ def run(
     observe: Observed | None = None,
     budget: float | None = None,
     progress: Progress | None = None,
+    keep: Keeper | None = None,
 ) -> Draws:
     """Draws of `plan` from `start`, or from w* with every chain; `role` names the random stream.
 
-    Raises FloatingPointError where a chain diverges.
+    What `keep` has found is gone on with, or is the result. Raises FloatingPointError where a chain diverges.
     """
     streams, observe, whole = rng.streams(seed), dict(observe or {}), potential
+    counting = journal.resumable(observe)
+    if keep is not None and (done := _recalled(keep, counting, potential.at.device)):
+        return done
     noise = rng.ChainNoise(streams.key(role), plan.chains, potential.at.device)
     if plan.subset:
         potential = subsets.freeze(whole, plan.subset, plan.chains, streams)
@@ -40,28 +45,51 @@ def run(
     control = getattr(plan.sampler, "control_variate", False)
     target = Posterior(potential, plan.nbeta, plan.gamma, control_variate=control)
     kernel = _kernel(plan, target, whole, start, streams.generator(f"{role} metric"))
-    if isinstance(kernel, External):
-        own = [streams.replicate(chain).generator(role) for chain in range(plan.chains)]
-        return _in_turn(kernel, plan, target, own, observe, progress)
     size = getattr(plan.sampler, "batch_size", None)
 
     def minibatch() -> Index | None:
         return None if size is None else noise.indices(potential.rows, size)
 
-    found = sample(
-        kernel,
-        potential.at.repeat(plan.chains, 1) if start is None else start,
-        noise,
-        plan,
-        energy=_energy(plan, target),
-        distance=target.distance,
-        minibatch=minibatch,
-        counts=lambda: (target.gradients, target.examples),
-        observe=observe,
-        budget=budget,
-        progress=progress,
-    )
-    return subsets.bracketed(found) if plan.subset else found
+    if isinstance(kernel, External):
+        own = [streams.replicate(chain).generator(role) for chain in range(plan.chains)]
+        found = _in_turn(kernel, plan, target, own, observe, progress)
+    else:
+        found = sample(
+            kernel,
+            potential.at.repeat(plan.chains, 1) if start is None else start,
+            noise,
+            plan,
+            energy=_energy(plan, target),
+            distance=target.distance,
+            minibatch=minibatch,
+            tally=target,
+            observe=observe,
+            budget=budget,
+            progress=progress,
+            keep=keep,
+        )
+    found = subsets.bracketed(found) if plan.subset else found
+    if keep is not None:
+        keep.finish(_result(found, counting))
+    return found
+
+
+def _result(draws: Draws, counting: Mapping[str, Resumable]) -> State:
+    """Draws, and what was counted along them."""
+    found = journal.within("draws", journal.of_draws(draws))
+    for name, each in counting.items():
+        found |= journal.within(f"watch {name}", each.state())
+    return found
+
+
+def _recalled(keep: Keeper, counting: Mapping[str, Resumable], device: torch.device) -> Draws | None:
+    """The result that an earlier process left; None where it left a state or nothing."""
+    found = journal.part("draws", done := keep.found() or {})
+    if not found:
+        return None
+    for name, each in counting.items():
+        each.load(journal.part(f"watch {name}", done))
+    return journal.to_draws(found, device)
 
 
 def _energy(plan: Plan, target: Posterior) -> Callable[[Chains], Tensor]:
@@ -124,7 +152,7 @@ def _in_turn(
     for chain, stream in enumerate(streams):
         chains.append(kernel.run(target.potential.at, plan.warmup, plan.draws * plan.every, stream))
         if progress:
-            progress("sample", chain + 1, plan.chains, {})
+            progress("chain", chain + 1, plan.chains, {})
     w = torch.stack([found.w[plan.every - 1 :: plan.every] for found in chains], 1)  # [T, C, P]
     energy = torch.stack([finite(target.energy(row), f"draw {draw}") for draw, row in enumerate(w)], 1)
     return Draws(

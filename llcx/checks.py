@@ -22,10 +22,11 @@ from llcx.diagnostics import (
     moved_with_temperature,
     standard_error,
 )
+from llcx.journal import Journal
 from llcx.minimum import decrement
 from llcx.probes import Probes
 from llcx.samplers import HMC
-from llcx.types import Chains, Draws, Plan, Potential
+from llcx.types import Chains, Draws, Plan, Potential, Progress
 
 SECOND_WARMUP, SECOND_DRAWS, SECOND_CHAINS = 30, 60, 8  # of the second sampler
 LONGER = 4  # times the run's own length
@@ -58,10 +59,19 @@ class Run(NamedTuple):
     probes: Probes
     draws: Draws
     seed: int
+    journal: Journal | None = None
+    progress: Progress | None = None
 
     def again(self, plan: Plan, **how: object) -> Draws:
         """Another run of the same posterior, on random numbers of its own."""
-        return chains.run(self.potential, plan, self.seed, role="check", **how)  # type: ignore[arg-type]
+        keep = self.journal.keeper() if self.journal else None
+        seen = self.progress and checking(self.progress)
+        return chains.run(self.potential, plan, self.seed, role="check", keep=keep, progress=seen, **how)  # type: ignore[arg-type]
+
+
+def checking(progress: Progress) -> Progress:
+    """The same, told apart from the run that is checked."""
+    return lambda stage, done, total, shown: progress(f"{stage} (check)", done, total, shown)
 
 
 def checked(main: Run, level: str) -> Checked:
@@ -84,7 +94,7 @@ def checked(main: Run, level: str) -> Checked:
 
 def _alone(main: Run) -> Checked:
     """What needs no further chains."""
-    potential, plan, _, draws, _ = main
+    potential, plan, draws = main.potential, main.plan, main.draws
     flags, mean = list(calibrate.bias_flags(plan, main.probes)), float(draws.energy.mean())
     zero = plan.nbeta * float(potential.value(potential.at.unsqueeze(0)))
     if abs(zero) > LIMITS.baseline * max(abs(mean), 0.1):
@@ -149,7 +159,7 @@ def _cooler(main: Run) -> Checked:
 
     Where they are left at the old temperature a run this short would still be heating up when it ends.
     """
-    potential, plan, _, draws, _ = main
+    potential, plan, draws = main.potential, main.plan, main.draws
     shorter = replace(_quarter(plan, draws, 2 * draws.step_size), nbeta=plan.nbeta / 4)
     aim, low, high = float(draws.energy[:, -1].mean()), 1.0, 2.0
     for _ in range(6):

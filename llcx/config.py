@@ -67,6 +67,7 @@ class Run:
     dry: bool = False  # say what would be done and what it costs, then stop
     strict: bool = False  # exit 1 when a point is flagged, not only when it has no number
     profile: bool = False  # torch.profiler's trace of the first measurement: profile.json
+    objective: str | None = None  # column of metrics_summary.csv whose mean size a sweeper minimises: rel_error_at
     verbosity: str = "normal"  # quiet | normal | debug
 
     def __post_init__(self) -> None:
@@ -82,16 +83,14 @@ class Log:
     """How often something is written while a stage is under way."""
 
     interval: float = 10.0  # s between progress lines where there is no terminal
-    checkpoint: float = 60.0  # s between saves of a training's state
-    tensorboard: bool = False
+    checkpoint: float = 60.0  # s between saves of a training's or a chain's state
+    tensorboard: bool = False  # event files too, below the run folder's tensorboard/; needs the extra
 
     def __post_init__(self) -> None:
         if not self.interval > 0:
             raise ValueError(f"log.interval must be above 0 s, got {self.interval}")
         if not self.checkpoint >= 0:
             raise ValueError(f"log.checkpoint must be at least 0 s, got {self.checkpoint}; 0: at every event")
-        if self.tensorboard:
-            raise ValueError("log.tensorboard must be false, got true; metrics.csv holds the same numbers")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from llcx.diagnostics import standard_error
-from llcx.types import Chains, Draws, PerChain, Plan, Potential, Trace
+from llcx.types import Chains, Draws, PerChain, Plan, Potential, State, Trace
 
 NAME = "losses of rows"
 ROWS = 2000  # rows that are looked at; fewer where there are fewer
@@ -53,6 +53,13 @@ class RowLosses:
         """Forget what was seen: another run begins."""
         self.calls = self.looks = 0
         self.first = self.second = self.tilted = torch.zeros(0)
+
+    def state(self) -> State:
+        return {name: getattr(self, name) for name in ("calls", "looks", "first", "second", "tilted")}
+
+    def load(self, state: State) -> None:
+        for name, value in state.items():
+            setattr(self, name, value.to(self.idx.device) if isinstance(value, Tensor) else value)
 
     def __call__(self, w: Chains) -> PerChain:
         if self.calls % self.every == 0:

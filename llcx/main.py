@@ -1,6 +1,7 @@
 """The entry: arguments, errors, exit codes. `llcx` and `python train.py` both come here.
 
 Exit 0: every point has a number. Exit 1: bad input, a point or training without a number, a crash; one line says which.
+Exit 128 + signal: a signal ended it, with its state kept.
 A job raises and never exits: a launcher reports what it raised, and a sweep goes on with its next job.
 """
 
@@ -25,20 +26,25 @@ from omegaconf.errors import OmegaConfBaseException
 
 from llcx import artifacts, config
 from llcx.run import Incomplete, run
+from llcx.signals import Signals, Stopped
 from llcx.terminal import hide_stacks
 
 log = logging.getLogger(__name__)
+QUIET = "run.verbosity=quiet"  # what -q stands for
 BESIDE_RESUME = ("run.verbosity", "run.stages")  # overrides that may stand beside run.resume
 OF_SWEEPS = ("hydra/launcher", "hydra.launcher")  # those too where a sweep is resumed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run with the command line, or with `argv` in its place, and return the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = [QUIET if word == "-q" else word for word in (sys.argv[1:] if argv is None else argv)]
     wants_stack = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         with environment(HYDRA_FULL_ERROR="1"), redirect_stderr(sys.stderr if wants_stack else Quieter(sys.stderr)):
             launch(words)
+    except Stopped as stopped:
+        sys.stderr.write(f"error: {stopped}; run.resume=DIR goes on with it\n")
+        return 128 + stopped.number
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted; run.resume=DIR goes on with it\n")
         return 130
@@ -75,12 +81,18 @@ def launch(words: list[str]) -> None:
         sys.argv = before
 
 
-def job(cfg: Any) -> None:
-    """One run of one configuration (a DictConfig), in the folder that Hydra gave it."""
+def job(cfg: Any) -> float | None:
+    """One run of one configuration (a DictConfig), in the folder that Hydra gave it; returns `run.objective`."""
     now = HydraConfig.get()
     hide_stacks()
+    signals = Signals()
     try:
-        run(config.records(cfg), config.resolved(cfg), Path(now.runtime.output_dir))
+        with signals:
+            return run(config.records(cfg), config.resolved(cfg), Path(now.runtime.output_dir), signals)
+    except Stopped as stopped:
+        log.warning("%s; run.resume=%s goes on with it", stopped, now.runtime.output_dir)
+        signals.hand_on(stopped)
+        raise
     except Exception as error:
         if now.mode == RunMode.MULTIRUN:
             log.error("job %s failed: %s", now.job.num, line(error))

@@ -12,10 +12,12 @@ from llcx import calibrate, chains, gradients, information, multiplicity, rng, r
 from llcx.checks import Checked, Run, checked
 from llcx.diagnostics import LIMITS
 from llcx.estimators.llc import LLC, Estimate, seconds
+from llcx.journal import Journal, of_plan, packed, to_plan, unpacked
 from llcx.minimum import polish
 from llcx.params import layout, with_weights
+from llcx.probes import Probes
 from llcx.registry import ESTIMATORS
-from llcx.types import Chains, Draws, Known, Plan, Point, Potential, Progress
+from llcx.types import Chains, Draws, Known, Plan, Point, Potential, Progress, State
 
 FLOAT64_UP_TO = 1_000_000  # parameters: kernels of all data run in float64 up to here
 
@@ -46,10 +48,12 @@ def measure(
     progress: Progress | None = None,
     *,
     observe: Mapping[str, Callable[[dict[str, Tensor]], Tensor]] | None = None,
+    journal: Journal | None = None,
 ) -> Measurement:
     """Measure the LLC of `point.model` at its weights with `sampler` (a kernel's record, or Auto).
 
-    Raises FloatingPointError where a chain diverges, ValueError where settings contradict each other.
+    With a `journal` it goes on from what an earlier process left there, and ends as that one would have. Raises
+    FloatingPointError where a chain diverges, ValueError where settings contradict each other.
     """
     cfg = wished(cfg, point)
     point = on(point, cfg.measure_on)
@@ -63,8 +67,9 @@ def measure(
         posed = posed.restricted(names.select(cfg.where))
     potential, watch = posed.potential, {name: _by_name(each, point, cfg) for name, each in (observe or {}).items()}
     result = of_potential(
-        potential, posed.route.sampler, cfg, seed, progress, watch, before=before, loss_at=posed.loss_at, posed=posed
-    )
+        potential, posed.route.sampler, cfg, seed, progress, watch,
+        before=before, loss_at=posed.loss_at, posed=posed, journal=journal,
+    )  # fmt: skip
     sampled = None if cfg.where is None else names.matching(cfg.where)
     kind = str(potential.at.dtype).removeprefix("torch.")
     size = len(potential.at)
@@ -102,13 +107,20 @@ def of_potential(
     before: Checked | None = None,
     loss_at: float = nan,
     posed: "Posed | None" = None,
+    journal: Journal | None = None,
 ) -> tuple[Estimate, Plan, Draws]:
     """Calibrate, sample, check, estimate. `before`: what was found on the way to this potential; `loss_at`: L(w*)."""
     if sampler.name == "auto":
         sampler = calibrate.choose(potential)
     probing = rng.streams(seed).generator("probes")
+    if progress:
+        progress("calibrate", 0, 1, {})
     route, labels = (posed.route, posed.labels) if posed else (routes.Route(sampler, potential.target), potential)
-    plan, probes = calibrate.plan(potential, sampler, cfg, probing, route.subset)
+    plan, probes = calibrated(
+        lambda: calibrate.plan(potential, sampler, cfg, probing, route.subset), potential.at, journal
+    )
+    if progress:
+        progress("calibrate", 1, 1, {})
     plan = replace(plan, notes=(*route.notes, *plan.notes))
     told = cfg.check != "off"
     losses = information.watch(potential, plan, rng.streams(seed).generator("information")) if told else {}
@@ -120,11 +132,11 @@ def of_potential(
     def once(one: Plan, **more: Any) -> Draws:
         for each in losses.values():
             each.restart()
-        return chains.run(potential, one, seed, **how, **more)
+        return chains.run(potential, one, seed, **how, **more, keep=journal.keeper() if journal else None)
 
     tried = routes.runs(potential, plan, once, told)
     plan, draws = tried[-1][0], routes.settled(tried)
-    main = Run(potential, plan, probes, draws, seed)
+    main = Run(potential, plan, probes, draws, seed, journal, progress)
     found = (before or Checked()) + routes.verdict(tried, labels, loss_at) + checked(main, cfg.check)
     if told:
         found += _beside(main, losses, loss_at, found)
@@ -136,12 +148,25 @@ def of_potential(
     return estimate, plan, draws
 
 
+def calibrated(make: Callable[[], tuple[Plan, Probes]], at: Tensor, journal: Journal | None) -> tuple[Plan, Probes]:
+    """The plan that was recorded when the measurement began, or a new one: a resumed run keeps to its steps."""
+    if journal is None:
+        return make()
+
+    def state() -> State:
+        plan, probes = make()
+        return of_plan(plan) | packed("probes", probes)
+
+    found = journal.once("plan", state)
+    return to_plan(found), unpacked("probes", Probes(0.0, 0.0, 0), found, at.device)
+
+
 def _beside(main: Run, losses: information.Watched, loss_at: float, checks: Checked) -> Checked:
     """What stands beside lambda: information criteria, and the multiplicity where the loss is exact and w* its minimum.
 
     L(w*) too high is a slope in n*beta like a multiplicity's.
     """
-    potential, plan, _, draws, _ = main
+    potential, plan, draws = main.potential, main.plan, main.draws
     found: dict[str, Any] = {**information.of_energy(draws.energy, plan, potential, loss_at)}
     for each in losses.values():
         found |= information.of_rows(each, draws, plan, potential, loss_at)

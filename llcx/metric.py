@@ -11,7 +11,7 @@ The preconditioning of Girolami and Calderhead (2011), JRSS B 73:123, with a met
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -26,8 +26,7 @@ MEMORY = 2**28  # bytes that they may take
 PRIOR_DRAWS = 5  # weight of the typical variance in `diagonal_of`
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(NamedTuple):
     """The map w = w* + s (u + V d V^T u)."""
 
     at: Flat  # w*
@@ -184,16 +183,17 @@ class Coordinates:
         return self.target.distance(self.metric.to(u))
 
 
-class Placed:
+class Placed(NamedTuple):
     """A kernel's state in u, seen from outside as one in w: everything but the position is the inner state's own."""
 
-    def __init__(self, w: Chains, inner: Any, metric: Metric, path: tuple[Chains, ...], steps: int) -> None:
-        self.w, self.inner, self.metric = w, inner, metric
-        self.path, self.steps = path, steps  # the last positions, until the metric is renewed; steps so far
+    w: Chains
+    inner: Any
+    metric: Metric
+    given: float | None  # step size that the kernel of this metric was built with
+    path: tuple[Chains, ...] = ()  # the last positions, until the metric is renewed
+    steps: int = 0  # so far
 
     def __getattr__(self, name: str) -> Any:
-        if name == "inner":  # not there yet while a copy is being made
-            raise AttributeError(name)
         return getattr(self.inner, name)
 
 
@@ -217,21 +217,21 @@ def placed(
 
     def kernel(metric: Metric, step_size: float | None) -> Kernel:
         if id(metric) not in kernels:
+            kernels.clear()  # the old metric is as large as the new one
             kernels[id(metric)] = build(Coordinates(target, metric), step_size)
         return kernels[id(metric)]
 
     def init(w: Chains, noise: Noise) -> Placed:
-        return Placed(w, kernel(metric, None).init(metric.back(w), noise), metric, (w,), 0)
+        return Placed(w, kernel(metric, None).init(metric.back(w), noise), metric, None, (w,))
 
     def step(state: Placed, batch: Index | None, noise: Noise) -> Placed:
-        held, inner = state.metric, state.inner
+        held, inner, given = state.metric, state.inner, state.given
         if renewal is not None and state.steps == renewal.when:
-            held = renewal.metric(torch.stack(state.path))
-            kernels.clear()  # the old metric is as large as the new one
-            inner = kernel(held, getattr(inner, "step_size", None)).init(held.back(state.w), noise)
-        moved = kernel(held, None).step(inner, batch, noise)
+            held, given = renewal.metric(torch.stack(state.path)), getattr(inner, "step_size", None)
+            inner = kernel(held, given).init(held.back(state.w), noise)
+        moved = kernel(held, given).step(inner, batch, noise)
         w, steps = held.to(moved.w), state.steps + 1
         path = (*state.path, w)[-renewal.memory :] if renewal is not None and steps <= renewal.when else ()
-        return Placed(w, moved, held, path, steps)
+        return Placed(w, moved, held, given, path, steps)
 
     return Kernel(init, step)

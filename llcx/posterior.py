@@ -5,13 +5,12 @@
 Lau et al. (2023), arXiv:2308.12108; n*beta = n / log n is Watanabe's (2013) choice, JMLR 14:867.
 """
 
-from functools import cached_property
 from math import log
 
 from jaxtyping import Float
 from torch import Tensor
 
-from llcx.types import Chains, Index, PerChain, Potential
+from llcx.types import Chains, Index, PerChain, Potential, State
 
 
 def n_over_log_n(n: int, beta0: float = 1.0) -> float:
@@ -31,6 +30,19 @@ class Posterior:
         self.gradients = 0  # evaluations a chain
         self.examples = 0  # example gradients over all chains; a closed form looks at none
         self.last: PerChain | None = None  # K of the last call
+        self._slope = potential.at.new_zeros(1, len(potential.at))  # g(w*) [1, P]
+        if self.control_variate and potential.mini is not None:
+            self.gradients, self._slope = 1, potential.full(potential.at.unsqueeze(0))[1]
+
+    def state(self) -> State:
+        """What was counted, and K of the last call: a run that goes on needs them."""
+        found: State = {"gradients": self.gradients, "examples": self.examples}
+        return found if self.last is None else {**found, "last": self.last}
+
+    def load(self, state: State) -> None:
+        self.gradients, self.examples = int(state["gradients"]), int(state["examples"])
+        last = state.get("last")
+        self.last = last.to(self.potential.at.device) if isinstance(last, Tensor) else None
 
     def __call__(self, w: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
         self.gradients += 1
@@ -57,12 +69,6 @@ class Posterior:
         self.gradients, self.examples = self.gradients + 1, self.examples + batch.numel()
         at = self.potential.at.expand(len(w), -1)
         return k, grad - self.potential.mini(at, batch)[1] + self._slope
-
-    @cached_property
-    def _slope(self) -> Chains:
-        """g(w*) [1, P]."""
-        self.gradients += 1
-        return self.potential.full(self.potential.at.unsqueeze(0))[1]
 
     @property
     def blocks(self) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from llcx.types import Index, PerChain
+from llcx.types import Index, PerChain, State
 
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, the increment of splitmix64
 
@@ -98,7 +98,23 @@ class ChainNoise:
         self.chains, self.device = chains, torch.device(device)
         self._seed = seed
         self._generators: dict[tuple[str, int], Generator] = {}
-        self._blocks: dict[str, tuple[Tensor, int]] = {}
+        self._blocks: dict[str, tuple[Tensor | None, int]] = {}  # role -> (rows drawn ahead, steps used of them)
+        self._before: dict[str, Tensor] = {}  # role -> its generators' states before that block
+
+    def state(self) -> State:
+        """Where the streams are; blocks are not in it, they are drawn again."""
+        found: State = {f"{role}.used": used for role, (_, used) in self._blocks.items()}
+        shared = self._generators.get(("shared", 0))
+        return {**found, **self._before, **({"shared": shared.get_state()} if shared else {})}
+
+    def load(self, state: State) -> None:
+        for role, before in state.items():
+            if isinstance(before, Tensor):
+                rows = before if before.ndim == 2 else before.unsqueeze(0)
+                for chain, row in enumerate(rows):
+                    self._generator(role, chain).set_state(row.cpu().clone())  # a view of other rows crashes it
+            else:
+                self._blocks[role.removesuffix(".used")] = (None, int(before))
 
     def normal(self, like: Tensor) -> Tensor:
         size = like.shape[1]
@@ -133,9 +149,16 @@ class ChainNoise:
     def _next(self, role: str, shape: tuple[int, int], dtype: torch.dtype, fill) -> Tensor:  # type: ignore[no-untyped-def]
         """The next step's rows [C, shape[1]] of `role`, drawing a block of shape[0] steps a chain when one runs out."""
         block, used = self._blocks.get(role, (None, 0))
-        if block is None or used == shape[0]:
-            block, used = torch.empty(self.chains, *shape, dtype=dtype, device=self.device), 0
-            for chain in range(self.chains):
-                fill(block[chain], self._generator(role, chain))
+        block = self._block(role, shape, dtype, fill) if block is None else block
+        if used == shape[0]:
+            block, used = self._block(role, shape, dtype, fill), 0
         self._blocks[role] = (block, used + 1)
         return block[:, used]
+
+    def _block(self, role: str, shape: tuple[int, int], dtype: torch.dtype, fill) -> Tensor:  # type: ignore[no-untyped-def]
+        generators = [self._generator(role, chain) for chain in range(self.chains)]
+        self._before[role] = torch.stack([each.get_state() for each in generators])
+        block = torch.empty(self.chains, *shape, dtype=dtype, device=self.device)
+        for rows, generator in zip(block, generators, strict=True):
+            fill(rows, generator)
+        return block

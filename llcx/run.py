@@ -2,17 +2,20 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 
-from llcx import dry, rng
+from llcx import dry, rng, tensorboard
 from llcx.artifacts import TrainingLog, Writer
 from llcx.artifacts.manifest import manifest
 from llcx.config import STAGES, Config, ranges
 from llcx.registry import TASKS
-from llcx.survey import combinations, measure_all, snapshots, told
+from llcx.signals import Signals
+from llcx.survey import Session, combinations, measure_all, snapshots, told
 from llcx.terminal import Terminal, listing, plain, table
 from llcx.types import Spec, Task, Training
 
@@ -24,38 +27,43 @@ class Incomplete(RuntimeError):
     """Everything was tried and written; some of it is not what was asked for."""
 
 
-def run(cfg: Config, resolved: Mapping[str, Any], path: Path) -> None:
+def run(cfg: Config, resolved: Mapping[str, Any], path: Path, signals: Signals) -> float | None:
     """Do what `cfg` asks for and leave it in `path`; `resolved` is what config.yaml shall hold.
 
-    Raises ValueError for what cannot be begun, and Incomplete at the very end where a point has no number.
+    Returns `run.objective`, for a sweeper that looks for its minimum. Raises ValueError for what cannot be begun,
+    Stopped where `signals` say so, and Incomplete at the very end where a point has no number.
     """
     torch.set_num_threads(cfg.hardware.threads)
     require(cfg.hardware.device)
+    if cfg.log.tensorboard:
+        tensorboard.require()
     task = TASKS.builder(cfg.task.name)(cfg.task, rng.streams(cfg.seed))
     specs = selected(task.points(), cfg.run.points)
     grid = combinations(specs, cfg)
     if cfg.run.dry:
         Terminal().print(dry.forecast(task, grid, cfg))
-        return
+        return None
     about = manifest(cfg.seed, cfg.hardware.device, cfg.hardware.threads)
     with (
-        Writer(path, resolved, about, resume=cfg.run.resume is not None) as folder,
+        Writer(path, resolved, about, cfg.run.resume is not None, cfg.log.tensorboard) as folder,
         Terminal(cfg.run.verbosity, cfg.log.interval) as terminal,
     ):
-        broken: dict[str, str] = {}  # training -> why it failed
+        session = Session(cfg, folder, terminal, signals, {})
         said: dict[str, Shown] = {}  # title -> rows that an analysis has for the reader
         work: dict[str, Callable[[], Any]] = {
-            "train": lambda: train(task, specs, cfg, folder, terminal, broken),
-            "measure": lambda: measure_all(task, grid, cfg, folder, terminal, broken),
+            "train": lambda: train(task, specs, session),
+            "measure": lambda: measure_all(task, grid, session),
             "analyse": lambda: said.update(analyse(task, folder)),
             "figures": lambda: draw(folder),
             "report": lambda: write_report(folder),
         }
         for stage in (stage for stage in STAGES if stage in cfg.run.stages):
             with folder.stage(stage):
+                signals.rest()
                 work[stage]()
         conclude(folder, terminal, said)
-        verdict(folder.rows, broken, cfg.run.strict, {cell.spec.name: cell.of.name for cell in grid})
+        verdict(folder.rows, session.broken, cfg.run.strict, {cell.spec.name: cell.of.name for cell in grid})
+        return objective(folder.rows, cfg.run.objective)
 
 
 def require(device: str) -> None:
@@ -81,32 +89,32 @@ def selected(specs: Sequence[Spec], points: Any) -> list[Spec]:
     return [specs[index] for index in wanted]
 
 
-def train(
-    task: Task, specs: Sequence[Spec], cfg: Config, folder: Writer, terminal: Terminal, broken: dict[str, str]
-) -> None:
-    """Every training that the points need, from where it was left; what goes wrong is noted in `broken`."""
+def train(task: Task, specs: Sequence[Spec], session: Session) -> None:
+    """Every training that the points need, from where it was left; what goes wrong is noted."""
     wanted = {spec.training for spec in specs}
     for training in (each for each in task.trainings() if each.name in wanted):
-        files = TrainingLog(folder.path, training.name, cfg.log.checkpoint)
+        files = TrainingLog(session.folder.path, training.name, session.cfg.log.checkpoint, session.folder.board)
         try:
             if not files.done:
-                drive(training, files, folder, terminal)
+                drive(training, files, session)
         except Exception as error:
-            broken[training.name] = told(error)
+            session.broken[training.name] = told(error)
             log.error("training %s failed: %s", training.name, told(error))
             log.error("its stack:", exc_info=True)
             files.flush()
 
 
-def drive(training: Training, files: TrainingLog, folder: Writer, terminal: Terminal) -> None:
+def drive(training: Training, files: TrainingLog, session: Session) -> None:
     state = files.resume()
     before = files.step
     for event in training.steps(training.start() if state is None else state):
-        files.follow(event)
-        folder.at(event.step, training.total)
-        terminal(f"train {training.name}", event.step, training.total, event.metrics)
+        files.follow(event, now=(asked := session.signals.asked))
+        session.folder.at(event.step, training.total)
+        session.terminal(f"train {training.name}", event.step, training.total, event.metrics)
+        if asked:
+            session.signals.rest()
     files.finish()
-    folder.spend("train", gradients=files.step - before)
+    session.folder.spend("train", gradients=files.step - before)
 
 
 def analyse(task: Task, folder: Writer) -> Mapping[str, Shown]:
@@ -128,6 +136,15 @@ def write_report(folder: Writer) -> None:
     report.write(folder)
 
 
+def objective(found: Sequence[Mapping[str, str]], column: str | None) -> float | None:
+    """Mean of |column| over the rows, inf where one has no number; None where no column is asked for."""
+    if column is None:
+        return None
+    if found and column not in found[0]:
+        raise ValueError(f"run.objective must be a column of metrics_summary.csv, got {column}; llc, se, rel_error_at")
+    return fmean(abs(float(row[column] or "inf")) for row in found) if found else inf
+
+
 def conclude(folder: Writer, terminal: Terminal, said: Mapping[str, Shown]) -> None:
     """The tables, on the screen and in summary.txt."""
     found = folder.rows
@@ -136,8 +153,9 @@ def conclude(folder: Writer, terminal: Terminal, said: Mapping[str, Shown]) -> N
     line = f"{len(found)} measurements, {numbers} with a number, {healthy} healthy; {folder.path}"
     tables = [table(found), *(listing(title, lines) for title, lines in said.items())]
     folder.text("summary.txt", "\n".join([*map(plain, tables), f"{line}\n"]))
-    for each in tables:
-        terminal.print(each)
+    terminal.print(tables[0])
+    for title, lines in said.items():
+        terminal.print(listing(title, lines, terminal.console.width))
     terminal.print(line)
 
 

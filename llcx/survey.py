@@ -1,7 +1,7 @@
 """Every point with every sampler, at every combination of the estimator's axes: rows of metrics_summary.csv."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +9,25 @@ from typing import Any, NamedTuple
 
 import torch
 
-from llcx.artifacts import TrainingLog, Writer, rows
+from llcx.artifacts import Journal, TrainingLog, Writer, rows
 from llcx.config import Config
 from llcx.estimators.grid import AXES, Cell, Grid, cells, settled
 from llcx.measure import measure
+from llcx.signals import Signals
 from llcx.terminal import Terminal
 from llcx.types import Point, Snapshots, Spec, Task
 
 log = logging.getLogger("llcx.run")
+
+
+class Session(NamedTuple):
+    """What a run has at hand."""
+
+    cfg: Config
+    folder: Writer
+    terminal: Terminal
+    signals: Signals
+    broken: dict[str, str]  # training -> why it failed
 
 
 class Asked(NamedTuple):
@@ -42,10 +53,9 @@ def combinations(specs: Sequence[Spec], cfg: Config) -> list[Cell]:
     return cells(grid, specs)
 
 
-def measure_all(
-    task: Task, grid: Sequence[Cell], cfg: Config, folder: Writer, terminal: Terminal, broken: Mapping[str, str]
-) -> None:
+def measure_all(task: Task, grid: Sequence[Cell], session: Session) -> None:
     """Every row that the folder does not have yet, each written as soon as it is done."""
+    cfg, folder, terminal = session.cfg, session.folder, session.terminal
     point: Point | None = None
     built: Spec | None = None
     for done, cell in enumerate(grid):
@@ -54,17 +64,20 @@ def measure_all(
         asked = list(wanted(task, cell.spec, cfg, folder))
         try:
             if asked and built != cell.of:
-                point, built = build(task, cell.of, folder, broken), cell.of
+                point, built = build(task, cell.of, session), cell.of
         except Exception as error:
             give_up(asked, error, folder)
             continue
         for each in asked:
             assert point is not None
+            if len(asked) > 1:
+                terminal.point(f"{each.row['point']} {each.row['sampler']}", done, len(grid))
             if why := point.unsuited.get(each.kernel.name):
                 log.debug("%s %s: not asked, %s", each.row["point"], each.row["sampler"], why)
                 continue
             try:
-                measure_one(settings(cell, each, folder), point, cfg, folder, terminal)
+                session.signals.rest()
+                measure_one(settings(cell, each, folder), point, session)
             except Exception as error:
                 give_up([each], error, folder)
 
@@ -90,14 +103,15 @@ def settings(cell: Cell, asked: Asked, folder: Writer) -> Asked:
     return Asked(asked.row, kernel, estimator)
 
 
-def build(task: Task, spec: Spec, folder: Writer, broken: Mapping[str, str]) -> Point:
+def build(task: Task, spec: Spec, session: Session) -> Point:
     """The point, from its snapshot where it has a training; LookupError where that left none."""
+    folder = session.folder
     snapshot = None
     if spec.training is not None:
         snapshot = snapshots(folder)(spec.training, spec.role)
         if snapshot is None:
             left = TrainingLog(folder.path, spec.training).roles()
-            why = broken.get(spec.training, f"it left {', '.join(left) or 'nothing'}")
+            why = session.broken.get(spec.training, f"it left {', '.join(left) or 'nothing'}")
             raise LookupError(f"training {spec.training} left no snapshot {spec.role}: {why}")
     point = task.point(spec, snapshot)
     folder.describe(task.name, spec.name, rows.facts(point))
@@ -109,13 +123,18 @@ def snapshots(folder: Writer) -> Snapshots:
     return lambda training, role: TrainingLog(folder.path, training).snapshot(role)
 
 
-def measure_one(asked: Asked, point: Point, cfg: Config, folder: Writer, terminal: Terminal) -> None:
+def measure_one(asked: Asked, point: Point, session: Session) -> None:
+    cfg, folder = session.cfg, session.folder
     row = asked.row
+    journal = Journal(folder.path, row, cfg.log.checkpoint, session.signals)
     with profiled(folder.path / "profile.json") if cfg.run.profile else nullcontext():
-        found = measure(point, asked.kernel, asked.estimator, cfg.hardware, row["seed"], progress=terminal)
+        found = measure(
+            point, asked.kernel, asked.estimator, cfg.hardware, row["seed"], session.terminal, journal=journal
+        )
     explain(row, found.estimate.notes, folder)
     folder.spend("measure", gradients=found.estimate.gradients)
     folder.add(rows.measured(row, found), rows.arrays(found.draws))
+    journal.clear()
 
 
 def explain(row: rows.Row, notes: Sequence[str], folder: Writer) -> None:

@@ -5,11 +5,13 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from multiprocessing import parent_process
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +23,8 @@ log = logging.getLogger(__name__)
 class Terminal:
     """Progress as a context: bars on a terminal, log lines every `interval` s elsewhere, nothing when quiet.
 
-    Calling it is types.Progress: `(stage, done, total, what to show)`.
+    Calling it is types.Progress: `(stage, done, total, what to show)`. Jobs that share a terminal, as joblib's do, get
+    lines: each would draw its bars over the others'.
     """
 
     def __init__(self, verbosity: str = "normal", interval: float = 10.0, console: Console | None = None) -> None:
@@ -33,18 +36,18 @@ class Terminal:
         self._streams: list[tuple[logging.StreamHandler[Any], Any]] = []
         self._prefix = ""
         self._spoken = time.monotonic()
+        self._pace: tuple[str, int, float] = ("", 0, 0.0)  # the stage, where in it and when it was first seen
 
     def __enter__(self) -> "Terminal":
         logging.getLogger("llcx").setLevel(LEVELS[self.verbosity])
         for handler in console_handlers():
             handler.setLevel(LEVELS[self.verbosity])
-        if self.console.is_terminal and self.verbosity != "quiet":
+        if self.console.is_terminal and self.verbosity != "quiet" and parent_process() is None:
             self.bars = Progress(
                 TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=16),
                 MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
+                TimeRemainingColumn(compact=True, elapsed_when_finished=True),
                 TextColumn("{task.fields[shown]}"),
                 console=self.console,
                 transient=True,
@@ -66,42 +69,50 @@ class Terminal:
         self.bars, self._task, self._streams = None, {}, []
 
     def __call__(self, stage: str, done: int, total: int, shown: Mapping[str, int | float]) -> None:
-        text = figures(shown)
         if self.bars is None:
-            self._say(stage, done, total, text)
-            return
-        name = f"{self._prefix}{stage}"
-        if stage not in self._task:
-            self._task[stage] = self.bars.add_task(name, total=total, shown=text)
-        self.bars.update(self._task[stage], description=name, completed=done, total=total, shown=text)
+            self._say(stage, done, total, figures(shown))
+        else:
+            self._draw(self.bars, stage, done, total, figures(shown))
 
     def point(self, name: str, done: int, total: int) -> None:
-        """Say which of the points is next."""
+        """Say which of the points, or which of its samplers, is next."""
+        self._prefix = f"{name} "
         if self.bars is not None:
             for stage in [key for key in self._task if key != "points"]:
                 self.bars.remove_task(self._task.pop(stage))
-        self._prefix = ""
-        self("points", done, total, {})
-        self._prefix = f"{name} "
+            self._draw(self.bars, "points", done, total, name)
 
     def print(self, thing: Any) -> None:
         """Show a table or a line, unless quiet."""
         if self.verbosity != "quiet":
             self.console.print(thing, soft_wrap=isinstance(thing, str))
 
+    def _draw(self, bars: Progress, stage: str, done: int, total: int, text: str) -> None:
+        if stage not in self._task:
+            self._task[stage] = bars.add_task(stage, total=total, shown=text)
+        bars.update(self._task[stage], completed=done, total=total, shown=text)
+
     def _say(self, stage: str, done: int, total: int, text: str) -> None:
-        if time.monotonic() - self._spoken >= self.interval:
-            self._spoken = time.monotonic()
-            log.info("%s%s %d/%d %s", self._prefix, stage, done, total, text)
+        now = time.monotonic()
+        if stage != self._pace[0] or done < self._pace[1]:
+            self._pace = stage, done, now
+        if now - self._spoken >= self.interval:
+            self._spoken = now
+            _, first, begun = self._pace
+            seconds = (now - begun) / (done - first) * (total - done) if done > first else None
+            left = "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
+            log.info("%s%s", self._prefix, ", ".join(filter(None, (f"{stage} {done}/{total}", left, text))))
 
 
 def figures(shown: Mapping[str, int | float]) -> str:
-    """`llc` and `se` as `lambda 9.48 +- 0.11`, anything else as `name value`."""
-    rest = " ".join(f"{key} {value:.4g}" for key, value in shown.items() if key not in ("llc", "se"))
-    if "llc" not in shown:
-        return rest
-    error = f" +- {shown['se']:.2g}" if "se" in shown else ""
-    return f"lambda {shown['llc']:.4g}{error} {rest}".rstrip()
+    """`llc`, `se` and `chains` as `lambda 9.48 +- 0.11, 16 chains`, anything else as `name value`."""
+    told = []
+    if "llc" in shown:
+        told.append(f"lambda {shown['llc']:.4g}" + (f" +- {shown['se']:.2g}" if "se" in shown else ""))
+    if "chains" in shown:
+        told.append(f"{shown['chains']} chains")
+    rest = [f"{key} {value:.4g}" for key, value in shown.items() if key not in ("llc", "se", "chains")]
+    return ", ".join([*told, *([" ".join(rest)] if rest else [])])
 
 
 def console_handlers() -> list[logging.StreamHandler[Any]]:
@@ -153,14 +164,21 @@ def number(text: str) -> str:
     return f"{float(text):.4g}" if text else ""
 
 
-def listing(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
-    """Rows of text as a table: names to the left, numbers to the right."""
-    found = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+def listing(title: str, rows: Sequence[Mapping[str, str]], width: int | None = None) -> Group:
+    """Rows of text as a table: names to the left, numbers to the right; turned where it is wider than `width`."""
+    if width is not None and sum(2 + max(map(len, column)) for column in _columns(rows)) - 2 > width:
+        first, *names = rows[0]
+        rows = [{first: name, **{row[first]: row[name] for row in rows}} for name in names]
+    found = Table(box=None, header_style="bold", pad_edge=False)
     for index, name in enumerate(rows[0] if rows else {}):
         found.add_column(name, justify="right" if index else "left")
     for row in rows:
         found.add_row(*map(Text, row.values()))
-    return found
+    return Group(Text(title, style="italic"), found)
+
+
+def _columns(rows: Sequence[Mapping[str, str]]) -> list[list[str]]:
+    return [[name, *(row[name] for row in rows)] for name in (rows[0] if rows else ())]
 
 
 def plain(thing: Any, width: int = 160) -> str:

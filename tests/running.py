@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -49,18 +49,24 @@ def resume(folder: Path, *words: str) -> int:
 def process(folder: Path | str, *words: str, kill: str = "", cwd: Path = ROOT) -> BaseProcess:
     """The same in a process of its own, forked: a start of the interpreter would take seconds. `kill`: see toys."""
 
-    def work() -> None:
+    return child(lambda: start(None, f"hydra.run.dir={folder}", *words), kill, cwd)
+
+
+def child(work: Callable[[], int], kill: str = "", cwd: Path = ROOT) -> BaseProcess:
+    """A forked process that ends with the exit code `work()`."""
+
+    def whole() -> None:
         os.environ["TOY_KILL"] = kill
         os.chdir(cwd)
-        code = start(None, f"hydra.run.dir={folder}", *words)
+        code = work()
         logging.shutdown()
         os._exit(code)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, which here hold no lock
-        child = get_context("fork").Process(target=work)
-        child.start()
-    return child
+        found = get_context("fork").Process(target=whole)
+        found.start()
+    return found
 
 
 def comparable(rows: list[dict[str, str]]) -> list[dict[str, str]]:

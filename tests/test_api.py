@@ -29,9 +29,10 @@ def test_the_examples_in_the_docstrings_run() -> None:
 
 
 def test_importing_llcx_and_its_front_door_stays_light() -> None:
-    heavy = ("hydra", "pandas", "pyro", "matplotlib", "scipy", "sklearn", "rich")
+    heavy = ("hydra", "pandas", "pyro", "matplotlib", "scipy", "sklearn", "rich", "arviz", "xarray", "tensorboard")
     code = (
         "import sys, llcx; llcx.estimate, llcx.estimate_potential, llcx.samplers.SGLD, llcx.theory, llcx.likelihoods;"
+        "llcx.load, llcx.to_arviz;"
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

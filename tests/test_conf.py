@@ -22,6 +22,7 @@ GROUPS = ("task", "sampler", "estimator", "hardware")  # conf/<group>/<name>.yam
 OPTIONS = [path for path in FILES if path.parent.name in GROUPS and len(path.parts) == 2]
 PRESETS = [path for path in FILES if path.parts[0] == "task" and len(path.parts) == 3]
 EXPERIMENTS = [path for path in FILES if path.parts[0] == "experiment"]
+CLUSTERS = [path for path in FILES if path.parts[0] == "cluster"]
 
 
 @pytest.fixture(autouse=True)
@@ -43,18 +44,20 @@ def overridden(cfg: Any, word: str) -> Any:
 
 def chosen(path: Path) -> str:
     """The override that picks a file."""
-    plus = "+" if path.parts[0] == "experiment" else ""
+    plus = "+" if path in [*EXPERIMENTS, *CLUSTERS] else ""
     return f"{plus}{path.parent.as_posix()}={path.stem}"
 
 
 def test_every_file_is_of_a_kind_that_is_tested() -> None:
     below = [path for path in FILES if path.parts[0] == "preset"]  # what conf/task/<preset>/ refers to, task by task
-    assert len(FILES) == 1 + len(OPTIONS) + len(PRESETS) + len(EXPERIMENTS) + len(below)
+    assert len(FILES) == 1 + len(OPTIONS) + len(PRESETS) + len(EXPERIMENTS) + len(CLUSTERS) + len(below)
     assert len(OPTIONS) >= 7
 
 
-@pytest.mark.parametrize("path", [*OPTIONS, *PRESETS, *EXPERIMENTS], ids=str)
+@pytest.mark.parametrize("path", [*OPTIONS, *PRESETS, *EXPERIMENTS, *CLUSTERS], ids=str)
 def test_every_file_composes_to_records(path: Path) -> None:
+    if path in EXPERIMENTS and "hydra/sweeper: optuna" in (ROOT / "conf" / path).read_text():
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs pip install 'llcx[optuna]'")
     words = [chosen(path)]
     if path in PRESETS:  # of the first task that has them; one that is for another task says so
         words = [f"task={_task_of(path)}", *words]
@@ -83,6 +86,14 @@ def test_every_option_begins_with_its_schema(path: Path) -> None:
 
 def test_config_yaml_begins_with_the_root_schema() -> None:
     assert yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())["defaults"][0] == "schema/root@_global_"
+
+
+@pytest.mark.parametrize("path", CLUSTERS, ids=str)
+def test_a_cluster_makes_a_sweep_of_its_launcher(path: Path) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        hydra = compose("config", [chosen(path)], return_hydra_config=True).hydra
+    assert hydra.mode.name == "MULTIRUN"
+    assert hydra.runtime.choices["hydra/launcher"] == f"submitit_{path.stem}"
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=str)
@@ -183,10 +194,10 @@ OVERRIDES = {  # the keys of the contract, each with a value that is not its def
     "run.resume": "somewhere",
     "log.interval": "3.5",
     "log.checkpoint": "7.5",
+    "log.tensorboard": "true",
 }
 REFUSED = {  # keys of the contract that this version knows and cannot do yet
     "hardware.workers": "2",
-    "log.tensorboard": "true",
 }
 
 

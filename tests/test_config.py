@@ -156,7 +156,6 @@ REFUSED = {
     "negative seed": (["seed=-1"], ["seed", "got -1"]),
     "unknown name": (["sampler.name=nope"], ["sampler.name", "hmc", "got nope"]),
     "several workers": (["hardware.workers=2"], ["hardware.workers", "got 2", "joblib"]),
-    "tensorboard": (["log.tensorboard=true"], ["log.tensorboard", "metrics.csv"]),
     "no such stage": (["run.stages=[dance]"], ["run.stages", "measure", "got dance"]),
 }
 

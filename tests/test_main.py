@@ -46,6 +46,12 @@ REFUSED = {
 }
 
 
+def test_q_is_short_for_quiet(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert start(tmp_path, "-q") == 0
+    assert artifacts.load(tmp_path).config["run"]["verbosity"] == "quiet"
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_bad_input_is_one_line_that_names_field_value_and_cure(
     case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -1,8 +1,11 @@
 """Resume: a killed run goes on and ends as if nothing had happened; what contradicts is refused."""
 
+import random
 import shutil
 import signal
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,8 @@ import yaml  # type: ignore[import-untyped]
 
 from llcx import artifacts, survey
 from llcx.artifacts import lock
-from tests.running import comparable, process, resume, start, toys_registered
+from llcx.main import main
+from tests.running import CONF, NUMBERS, child, comparable, process, resume, start, toys_registered
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +54,50 @@ def test_a_run_killed_between_points_ends_as_an_undisturbed_one(tmp_path: Path) 
     for row in whole.rows:
         ours, theirs = again.draws(row), whole.draws(row)
         assert all((ours[key] == theirs[key]).all() for key in theirs)
+
+
+LONG = {
+    "dln": (
+        *("task=dln", "task.nets=2", "task.model.widths=[3,2,3]", "sampler=auto"),
+        *("estimator.chains=4", "estimator.warmup=40", "estimator.draws=120", "estimator.check=full"),
+    ),
+    "training": ("task=toy", "task.trainings=2", "task.steps=400", "sampler=sgld", "estimator.draws=40"),
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_three_kills_at_random_moments_change_no_bit(case: str, tmp_path: Path) -> None:
+    words = [*LONG[case], "log.checkpoint=0", NUMBERS]
+    begun = time.monotonic()
+    assert main(["--config-dir", str(CONF), *words, f"hydra.run.dir={tmp_path / 'whole'}"]) == 0
+    length, moments = time.monotonic() - begun, random.Random(0)
+    folder = tmp_path / "killed"
+    for kill in range(3):
+        goes_on = [f"run.resume={folder}"] if kill else [*words, f"hydra.run.dir={folder}"]
+        dying = child(partial(main, ["--config-dir", str(CONF), *goes_on]))
+        await_session(folder, kill + 1)
+        time.sleep(moments.uniform(0.05, 0.3) * length)
+        dying.kill()
+        dying.join(120)
+        assert dying.exitcode == -signal.SIGKILL
+        assert artifacts.load(folder).status["state"] == "killed"
+    assert resume(folder) == 0
+    whole, again = artifacts.load(tmp_path / "whole"), artifacts.load(folder)
+    assert comparable(again.rows) == comparable(whole.rows)
+    untimed = [each.metrics().drop(columns="time", errors="ignore") for each in (whole, again)]
+    assert untimed[0].equals(untimed[1])
+    for row in whole.rows:
+        ours, theirs = again.draws(row), whole.draws(row)
+        assert set(ours) == set(theirs)
+        assert all((ours[key] == theirs[key]).all() for key in theirs)
+
+
+def await_session(folder: Path, count: int) -> None:
+    """Until the run has begun for the `count`-th time."""
+    until = time.monotonic() + 120
+    while len(artifacts.RunFolder(folder).run_info.get("sessions", [])) < count:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_a_training_killed_in_the_middle_goes_on_from_its_state(tmp_path: Path) -> None:

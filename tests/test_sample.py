@@ -25,7 +25,7 @@ def run(plan: Plan = PLAN, **more: object) -> Draws:
         "energy": target.energy,
         "distance": target.distance,
         "minibatch": lambda: None,
-        "counts": lambda: (target.gradients, target.examples),
+        "tally": target,
         **more,
     }
     start = target.potential.at.repeat(plan.chains, 1)
@@ -109,7 +109,7 @@ def test_what_adapts_is_recorded_along_the_warm_up() -> None:
         energy=target.energy,
         distance=target.distance,
         minibatch=lambda: None,
-        counts=lambda: (0, 0),
+        tally=target,
     )
     assert set(found.settling) == {"step_size", "accept"}
     assert found.settling["step_size"].shape == (11,)

@@ -2,7 +2,18 @@
 
 from llcx.artifacts.claim import not_writable, unused
 from llcx.artifacts.folder import RunFolder, draws_path, load
+from llcx.artifacts.journal import Journal
 from llcx.artifacts.trainings import TrainingLog
 from llcx.artifacts.writer import Writer, refuse_used
 
-__all__ = ["RunFolder", "TrainingLog", "Writer", "draws_path", "load", "not_writable", "refuse_used", "unused"]
+__all__ = [
+    "Journal",
+    "RunFolder",
+    "TrainingLog",
+    "Writer",
+    "draws_path",
+    "load",
+    "not_writable",
+    "refuse_used",
+    "unused",
+]

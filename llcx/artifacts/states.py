@@ -60,7 +60,7 @@ def digest(state: Mapping[str, Any]) -> str:
 
 def _held(key: str, value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True).contiguous()  # a copy: a view would drag its whole storage along
+        return value.detach().to("cpu", copy=True)  # a copy: a view would drag its whole storage along
     if isinstance(value, (bool, int, float, str)):
         return value
     raise ValueError(f"a state's {key} must be a tensor, a number or a string, got {type(value).__name__}")

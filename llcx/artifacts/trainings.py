@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llcx.artifacts import states
 from llcx.artifacts.files import csv_lines, read_csv, replace, slug
+from llcx.tensorboard import Board
 from llcx.types import Event, State
 
 COLUMNS = ("training", "step", "time", "split", "name", "value")
@@ -17,8 +18,8 @@ COLUMNS = ("training", "step", "time", "split", "name", "value")
 class TrainingLog:
     """The files of one training in a run folder."""
 
-    def __init__(self, path: Path, name: str, interval: float = 0.0) -> None:
-        self.name, self.interval = name, interval
+    def __init__(self, path: Path, name: str, interval: float = 0.0, board: Board | None = None) -> None:
+        self.name, self.interval, self._board = name, interval, board
         self._state = path / "states" / f"{slug(name)}.pt"
         self._snapshots = path / "checkpoints" / slug(name)
         self._metrics = path / "metrics.csv"
@@ -51,8 +52,8 @@ class TrainingLog:
         self._start, self.step = time.monotonic() - float(found["seconds"]), step
         return dict(found["state"])
 
-    def follow(self, event: Event) -> None:
-        """Keep what an event brings; the state is saved with every snapshot, and when `interval` s have passed."""
+    def follow(self, event: Event, now: bool = False) -> None:
+        """Keep what an event brings; the state is saved with every snapshot, after `interval` s, or `now`."""
         seconds = time.monotonic() - self._start
         for key, value in event.metrics.items():
             split, _, name = key.rpartition("/")
@@ -61,7 +62,7 @@ class TrainingLog:
         for role, weights in event.snapshots.items():
             states.save(self._snapshots / f"{slug(role)}.pt", weights, role=role)
         self.step = event.step
-        if event.snapshots or time.monotonic() - self._saved >= self.interval:
+        if now or event.snapshots or time.monotonic() - self._saved >= self.interval:
             self._save(event.state, event.step, done=False)
 
     def finish(self) -> None:
@@ -69,12 +70,14 @@ class TrainingLog:
         self._save({}, self.step, done=True)
 
     def flush(self) -> None:
-        """Append what was measured so far to metrics.csv."""
+        """Append what was measured so far to metrics.csv, and to TensorBoard's files where there are any."""
         if self._pending:
             with open(self._metrics, "ab") as handle:
                 handle.write(csv_lines(COLUMNS, self._pending, header=handle.tell() == 0))
                 handle.flush()
                 os.fsync(handle.fileno())
+            if self._board is not None:
+                self._board.metrics(slug(self.name), self._pending)
         self._pending = []
 
     def _save(self, state: State, step: int, done: bool) -> None:

@@ -16,6 +16,7 @@ from llcx.artifacts.files import Row, csv_lines, read_yaml, replace, slug, write
 from llcx.artifacts.folder import RunFolder, draws_path
 from llcx.artifacts.lock import BEAT, Lock
 from llcx.artifacts.rows import KEY, columns, texts
+from llcx.tensorboard import Board
 from llcx.types import Tables
 
 FREE = (("run", "resume"), ("run", "verbosity"), ("run", "stages"))  # keys that a resumed run may change
@@ -25,9 +26,15 @@ class Writer(RunFolder):
     """The one writer of a run folder, as a context; what happens inside decides what status.json says at the end."""
 
     def __init__(
-        self, path: Path, config: Mapping[str, Any], manifest: Mapping[str, Any], resume: bool = False
+        self,
+        path: Path,
+        config: Mapping[str, Any],
+        manifest: Mapping[str, Any],
+        resume: bool = False,
+        tensorboard: bool = False,
     ) -> None:
         super().__init__(path)
+        self.board = Board(path / "tensorboard") if tensorboard else None
         self._config, self._manifest, self._resume = dict(config), dict(manifest), resume
         self._lock, self._writing, self._over = Lock(path), threading.Lock(), threading.Event()
         self._status: Row = {}
@@ -57,12 +64,16 @@ class Writer(RunFolder):
             stack = None if error is None else "".join(traceback.format_exception(error))
             self._note(state=state, error=told, traceback=stack, ended=_now())
             self._lock.release()
+        if self.board is not None:
+            self.board.close()
 
     def add(self, row: Row, arrays: Mapping[str, Any] | None = None) -> None:
         """Write a measurement, its draws first: a row that can be read has them. A row of the same key gives way."""
         self._guard()
         if arrays is not None:
             write_arrays(self.path / draws_path(row), arrays)
+            if self.board is not None:
+                self.board.measurement(draws_path(row).stem, row, arrays)
         line = texts(row)
         same = [i for i, old in enumerate(self._kept) if _key(old) == _key(line)]
         if same:

@@ -26,6 +26,8 @@ WORST = 1e4  # times the variance asked for: what a broken step counts as
 
 def autocorrelation(trace: Trace) -> float:
     """Steps that one independent draw is worth, from the means of about sqrt(T) batches of each chain."""
+    if trace.shape[1] < 2:
+        return 1.0
     size = max(1, round(trace.shape[1] ** 0.5))
     batches = trace[:, : trace.shape[1] // size * size].unflatten(1, (-1, size)).mean(2)
     spread = float(trace.double().var(1).mean())
