@@ -1,7 +1,7 @@
 """A healthy run in words: what its numbers mean, and what could still be asked."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llcx.artifacts import RunFolder
@@ -46,21 +46,9 @@ def means(every: Sequence[Row], config: Mapping[str, Any]) -> str:
         parts.append(f"Twice the gamma would move them by {wording.percent(math.log(2) * max(moves))} at most.")
     ended = sorted({row.raw.get("stopped_by", "draws") for row in every} - {"draws", ""})
     parts += [f"Some ended early: {flags.STOPPED.get(stop, stop)}." for stop in ended]
-    raised = {name: [row for row in every if noted(row)] for name, noted in NOTED.items()}
+    raised = {name: [row for row in every if noted(row)] for name, noted in flags.NOTED.items()}
     return " ".join([*parts, *(f"{len(ill)} of {len(every)}: {said(name)}" for name, ill in raised.items() if ill)])
 
 
 def said(name: str) -> str:
     return f"{flags.FLAGS[name].sentence} {flags.FLAGS[name].cure}"
-
-
-def on_rows(row: Row) -> bool:
-    """Whether the loss is a sum over rows, of which n is a number."""
-    return row.raw.get("backend") not in ("closed", "", None)
-
-
-NOTED: dict[str, Callable[[Row], bool]] = {  # what is no fault, and belongs to the number
-    "noise_fit": lambda row: on_rows(row) and row.nbeta > number(row, "n") / 2,
-    "no_plateau": lambda row: on_rows(row) and number(row, "llc_fluct") < 0.5 * row.llc,
-    "gamma_decides": lambda row: math.log(2) * abs(number(row, "gamma_slope")) > 0.03 * abs(row.llc),
-}

@@ -1,6 +1,10 @@
 """Health flags in words: what each says, and what to try next. A flag that is not listed here is shown as it stands."""
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
+
+from llcx.figures.rows import Row, number
 
 
 class Meaning(NamedTuple):
@@ -168,6 +172,23 @@ FLAGS = {
         "The measurement gave no number.",
         "Read the message, and the log of the run for the full story.",
     ),
+}
+
+GRAVE = frozenset(  # the number is wrong, or one of something else; the other flags make it less sure
+    """not_a_minimum below_baseline negative no_finite_minimum polished_away baseline rounding above_half_parameters
+    moved_with_temperature moved_with_budget second_sampler_disagrees step_decides failed""".split()
+)
+
+
+def _on_data(row: Row) -> bool:
+    """Whether the loss is a sum over rows, of which n is a number."""
+    return row.raw.get("backend") not in ("closed", "", None)
+
+
+NOTED: dict[str, Callable[[Row], bool]] = {  # what is no fault, and belongs to the number; read off a row's numbers
+    "noise_fit": lambda row: _on_data(row) and row.nbeta > number(row.raw.get("n", "")) / 2,
+    "no_plateau": lambda row: _on_data(row) and number(row.raw.get("llc_fluct", "")) < 0.5 * row.llc,
+    "gamma_decides": lambda row: math.log(2) * abs(number(row.raw.get("gamma_slope", ""))) > 0.03 * abs(row.llc),
 }
 
 
