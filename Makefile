@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 INDEX := $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test slow lint types install clean
+.PHONY: run test slow slurm lint types install clean
 
 run: install
 	$(BIN)/python train.py $(ARGS)
@@ -18,6 +18,9 @@ test: install
 
 slow: install
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+slurm: install  # its tests mostly wait: four processes, each with a cluster of its own
+	$(BIN)/python -m pytest -m slurm -rs --numprocesses=4 --maxschedchunk=1 $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from llcx import artifacts, config
+from llcx import artifacts, config, scheduler
 from llcx.run import Incomplete, run
 from llcx.signals import Signals, Stopped
 from llcx.terminal import hide_stacks
@@ -85,6 +85,8 @@ def job(cfg: Any) -> float | None:
     """One run of one configuration (a DictConfig), in the folder that Hydra gave it; returns `run.objective`."""
     now = HydraConfig.get()
     hide_stacks()
+    if (warning := scheduler.idle(now)) and cfg.run.resume is None:
+        log.warning(warning)
     signals = Signals()
     try:
         with signals:
@@ -97,6 +99,7 @@ def job(cfg: Any) -> float | None:
         if now.mode == RunMode.MULTIRUN:
             log.error("job %s failed: %s", now.job.num, line(error))
         log.error("stopped by", exc_info=True)
+        artifacts.note_failure(Path(now.runtime.output_dir), error)
         raise
 
 
@@ -156,6 +159,8 @@ def refuse_used(overrides: list[str]) -> None:
 
 def line(error: BaseException) -> str:
     """What the user sees of an error: field, value, cure; of a crash, its type and where its stack is."""
+    if said := scheduler.told(error):
+        return said
     if isinstance(error, (HydraException, OmegaConfBaseException, ValueError, Incomplete)):
         return config.fault(error)
     if isinstance(error, OSError) and error.filename:

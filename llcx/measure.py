@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import nan
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +30,7 @@ class Measurement:
     estimate: Estimate
     plan: Plan
     draws: Draws
+    spent: Mapping[str, tuple[float, int]]  # calibrate, warm-up, sample, check -> seconds and gradients a chain
     parameters: int  # sampled
     loss_at: float  # L(w*), nats an example; nan where the loss has no rows
     dtype: str
@@ -55,6 +57,7 @@ def measure(
     With a `journal` it goes on from what an earlier process left there, and ends as that one would have. Raises
     FloatingPointError where a chain diverges, ValueError where settings contradict each other.
     """
+    begun = perf_counter()
     cfg = wished(cfg, point)
     point = on(point, cfg.measure_on)
     posed = _posed(point, sampler, cfg, hardware, seed)
@@ -65,6 +68,7 @@ def measure(
     names = layout(point.model.module)
     if cfg.where is not None:
         posed = posed.restricted(names.select(cfg.where))
+    ready = perf_counter() - begun
     potential, watch = posed.potential, {name: _by_name(each, point, cfg) for name, each in (observe or {}).items()}
     result = of_potential(
         potential, posed.route.sampler, cfg, seed, progress, watch,
@@ -73,7 +77,19 @@ def measure(
     sampled = None if cfg.where is None else names.matching(cfg.where)
     kind = str(potential.at.dtype).removeprefix("torch.")
     size = len(potential.at)
-    return Measurement(*result, size, posed.loss_at, kind, posed.backend, cfg.place, potential.n, point, sampled)
+    cost = spent(*result, ready, perf_counter() - begun)
+    return Measurement(*result, cost, size, posed.loss_at, kind, posed.backend, cfg.place, potential.n, point, sampled)
+
+
+def spent(estimate: Estimate, plan: Plan, draws: Draws, ready: float, total: float) -> dict[str, tuple[float, int]]:
+    """Seconds and gradients of each part, of `total` seconds; the first `ready` went before calibration."""
+    found = {
+        "calibrate": (ready + plan.seconds, plan.gradients),
+        "warm-up": (draws.warm_seconds, draws.warm_gradients),
+        "sample": (draws.seconds - draws.warm_seconds, draws.gradients - draws.warm_gradients),
+    }
+    seconds, gradients = (sum(part[k] for part in found.values()) for k in range(2))
+    return {**found, "check": (max(0.0, total - seconds), estimate.gradients - int(gradients))}
 
 
 def wished(cfg: LLC, point: Point) -> LLC:
@@ -150,11 +166,17 @@ def of_potential(
 
 def calibrated(make: Callable[[], tuple[Plan, Probes]], at: Tensor, journal: Journal | None) -> tuple[Plan, Probes]:
     """The plan that was recorded when the measurement began, or a new one: a resumed run keeps to its steps."""
+
+    def timed() -> tuple[Plan, Probes]:
+        begun = perf_counter()
+        plan, probes = make()
+        return replace(plan, seconds=perf_counter() - begun), probes
+
     if journal is None:
-        return make()
+        return timed()
 
     def state() -> State:
-        plan, probes = make()
+        plan, probes = timed()
         return of_plan(plan) | packed("probes", probes)
 
     found = journal.once("plan", state)

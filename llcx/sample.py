@@ -67,6 +67,8 @@ def sample(
             keep.offer(run.state)
 
     _warm_up(run, plan, energy, None if budget is None else budget / 2, progress, rest)
+    if not run.draws:
+        run.warm = run.seconds, tally.gradients
     stopped_by = _enough(run, plan, budget)
     total = sum(run.kept.get("energy", []), torch.zeros(()))  # of each chain's energies
     while not stopped_by:
@@ -92,6 +94,8 @@ def sample(
         observed={name[1:]: trace for name, trace in traces.items() if name[0] == "?"},
         settling={name: torch.stack(run.told)[:, k] for k, name in enumerate(names)},
         norms={name[1:]: trace for name, trace in traces.items() if name[0] == "|"},
+        warm_seconds=run.warm[0],
+        warm_gradients=run.warm[1],
     )
 
 
@@ -108,6 +112,7 @@ class _Run:
     begun: float = field(default_factory=perf_counter)
     warmed: int = 0  # steps of warm-up that were taken
     look: int = LOOK  # draws at which the standard error is looked at next
+    warm: tuple[float, int] = (0.0, 0)  # seconds and gradients of the warm-up
     marks: list[PerChain] = field(default_factory=list)  # energies along the warm-up
     told: list[Tensor] = field(default_factory=list)  # what adapts along the warm-up
     kept: dict[str, list[Tensor]] = field(default_factory=dict)  # draw by draw
@@ -147,6 +152,7 @@ class _Run:
     def state(self) -> State:
         """All that this run needs to go on elsewhere, bit for bit."""
         found: State = {"warmed": self.warmed, "look": self.look, "seconds": self.seconds}
+        found |= {"warm_seconds": self.warm[0], "warm_gradients": self.warm[1]}
         found |= journal.packed("marks", tuple(self.marks)) | journal.packed("told", tuple(self.told))
         found |= journal.packed("kernel", self.now) | journal.within("kept", self.traces())
         for name, part in self.parts.items():
@@ -157,6 +163,7 @@ class _Run:
         device = self.now.w.device
         self.warmed, self.look = int(found["warmed"]), int(found["look"])
         self.begun = perf_counter() - float(found["seconds"])
+        self.warm = float(found["warm_seconds"]), int(found["warm_gradients"])
         self.marks = list(journal.unpacked("marks", (), found, device))
         self.told = list(journal.unpacked("told", (), found, torch.device("cpu")))
         self.now = journal.unpacked("kernel", self.now, found, device)

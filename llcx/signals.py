@@ -54,7 +54,7 @@ class Signals:
     def rest(self) -> None:
         """Raise Stopped where the run was asked to end; call it between two steps, with the state kept."""
         number, self._asked = self._asked, None
-        if number is not None and not (number == signal.SIGTERM and callable(self._before.get(number))):
+        if number is not None and self._ends(number):
             raise Stopped(number)
 
     def hand_on(self, stopped: Stopped) -> None:
@@ -68,5 +68,10 @@ class Signals:
         if self._asked == number == signal.SIGINT:
             raise KeyboardInterrupt
         self._asked = number
+        what = "ending after this step" if self._ends(number) else "keeping the state after this step"
         again = "; once more to end at once" if number == signal.SIGINT else ""
-        log.warning("%s: ending after this step%s", signal.Signals(number).name, again)
+        log.warning("%s: %s%s", signal.Signals(number).name, what, again)
+
+    def _ends(self, number: int) -> bool:
+        """Whether the signal ends the run; a SIGTERM that the scheduler handles itself does not."""
+        return not (number == signal.SIGTERM and callable(self._before.get(number)))

@@ -132,7 +132,8 @@ def measure_one(asked: Asked, point: Point, session: Session) -> None:
             point, asked.kernel, asked.estimator, cfg.hardware, row["seed"], session.terminal, journal=journal
         )
     explain(row, found.estimate.notes, folder)
-    folder.spend("measure", gradients=found.estimate.gradients)
+    parts = {part: {"seconds": seconds, "gradients": count} for part, (seconds, count) in found.spent.items()}
+    folder.charge({"stages": {"measure": {"gradients": found.estimate.gradients}}, "measuring": parts})
     folder.add(rows.measured(row, found), rows.arrays(found.draws))
     journal.clear()
 

@@ -261,6 +261,7 @@ class Plan:
     every: int  # kernel steps between kept draws
     notes: tuple[str, ...] = ()  # what was chosen and why, and the biases predicted
     gradients: int = 0  # spent on calibration, a chain
+    seconds: float = 0.0  # spent on calibration
     target_se: float | None = None  # end where the standard error is below
     metric: str = ""  # "" | ggn | diagonal: the coordinates in which the kernel runs
     subset: int = 0  # rows a chain, frozen; 0: all
@@ -286,3 +287,5 @@ class Draws:
     settling: Mapping[str, Float[Tensor, " W"]] = field(default_factory=dict)  # step_size, accept.. along the warm-up
     allowance: float = 0.0  # systematic half-width that the interval adds
     norms: Mapping[str, Trace] = field(default_factory=dict)  # of gradient, drift and noise of a step, at kept draws
+    warm_seconds: float = 0.0  # of `seconds`, until the end of the warm-up
+    warm_gradients: int = 0  # of `gradients`, until the end of the warm-up

@@ -61,6 +61,16 @@ def test_bad_input_is_one_line_that_names_field_value_and_cure(
     assert all(part in told for part in parts), told
 
 
+def test_a_run_that_cannot_begin_says_why_in_its_folder_and_the_folder_stays_free(tmp_path: Path) -> None:
+    assert start(tmp_path / "run", "run.points=7") == 1
+    status = artifacts.load(tmp_path / "run").status
+    assert (status["state"], status["stage"]) == ("failed", "start")
+    assert "run.points must be in 0-0" in status["error"]
+    assert "selected" in status["traceback"]
+    assert start(tmp_path / "run") == 0
+    assert artifacts.load(tmp_path / "run").status["state"] == "completed"
+
+
 def test_an_unknown_flag_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--nope"]) == 1
     assert "--nope" in capsys.readouterr().err

@@ -4,7 +4,7 @@ from llcx.artifacts.claim import not_writable, unused
 from llcx.artifacts.folder import RunFolder, draws_path, load
 from llcx.artifacts.journal import Journal
 from llcx.artifacts.trainings import TrainingLog
-from llcx.artifacts.writer import Writer, refuse_used
+from llcx.artifacts.writer import Writer, note_failure, refuse_used
 
 __all__ = [
     "Journal",
@@ -14,6 +14,7 @@ __all__ = [
     "draws_path",
     "load",
     "not_writable",
+    "note_failure",
     "refuse_used",
     "unused",
 ]

@@ -1,6 +1,7 @@
 """One writer a run folder: a lock file whose time is renewed while its writer lives.
 
-A writer on this host that no longer exists, or any whose heartbeat stopped for STALE seconds, has lost the folder.
+A writer on this host that no longer exists, or any whose heartbeat stopped for STALE seconds, has lost the folder; so
+has the earlier start of a job that its scheduler started again.
 """
 
 import json
@@ -22,7 +23,18 @@ def alive(lock: Path) -> bool:
         age, who = time.time() - lock.stat().st_mtime, holder(lock)
     except FileNotFoundError:
         return False
-    return age < STALE and not (who.get("host") == socket.gethostname() and not _exists(int(who.get("pid", 0))))
+    dead = who.get("host") == socket.gethostname() and not _exists(int(who.get("pid", 0)))
+    return age < STALE and not dead and not started_again(who.get("job"), who.get("start", 0))
+
+
+def started_again(job: str | None, start: int = 0) -> bool:
+    """Whether this process belongs to a later start of the scheduler's `job` than that one."""
+    return job is not None and job == os.environ.get("SLURM_JOB_ID") and starts() > start
+
+
+def starts() -> int:
+    """How often the scheduler has started this job again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
 def holder(lock: Path) -> dict[str, Any]:
@@ -49,7 +61,8 @@ class Lock:
                 self._clear()
                 continue
             with os.fdopen(handle, "w") as file:
-                json.dump({"host": socket.gethostname(), "pid": os.getpid(), "token": self.token}, file)
+                who = {"host": socket.gethostname(), "pid": os.getpid(), "token": self.token}
+                json.dump({**who, "job": os.environ.get("SLURM_JOB_ID"), "start": starts()}, file)
             return
 
     def beat(self) -> None:

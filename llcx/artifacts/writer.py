@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from llcx.artifacts import lock
 from llcx.artifacts.files import Row, csv_lines, read_yaml, replace, slug, write_arrays, write_json, write_yaml
 from llcx.artifacts.folder import RunFolder, draws_path
 from llcx.artifacts.lock import BEAT, Lock
@@ -122,11 +123,17 @@ class Writer(RunFolder):
 
     def spend(self, stage: str, **amounts: int | float) -> None:
         """Add seconds and gradient evaluations to a stage's account."""
+        self.charge({"stages": {stage: amounts}})
+
+    def charge(self, accounts: Mapping[str, Mapping[str, Mapping[str, int | float]]]) -> None:
+        """Add to run_info.json: group (stages, or measuring: the parts of that one) -> name -> seconds, gradients."""
         self._guard()
         info = self.run_info
-        account = info.setdefault("stages", {}).setdefault(stage, {"seconds": 0.0, "gradients": 0})
-        for key, amount in amounts.items():
-            account[key] += amount
+        for group, parts in accounts.items():
+            for name, amounts in parts.items():
+                account = info.setdefault(group, {}).setdefault(name, {"seconds": 0.0, "gradients": 0})
+                for key, amount in amounts.items():
+                    account[key] += amount
         write_json(self.path / "run_info.json", info)
 
     def at(self, done: int, total: int) -> None:
@@ -134,10 +141,9 @@ class Writer(RunFolder):
         self._status |= {"done": done, "total": total}
 
     def _open(self) -> None:
-        before = self.status
         if not self._resume:
             refuse_used(self.path)
-        if before:
+        if _begun(self.path):
             refuse_differences(self._config, read_yaml(self.path / "config.yaml"), self.path)
             self._kept = self.rows
         else:
@@ -171,9 +177,22 @@ class Writer(RunFolder):
 
 def refuse_used(path: Path) -> None:
     """ValueError where a new run is sent into the folder of another, unless the scheduler started that job again."""
-    status = RunFolder(path).status
-    if status and not _requeued(status):
+    status = RunFolder(path).status if _begun(path) else {}
+    if status and not lock.started_again(status.get("job")):
         raise ValueError(f"hydra.run.dir must be a folder without a run, got {path}; run.resume={path} goes on with it")
+
+
+def note_failure(path: Path, error: Exception) -> None:
+    """status.json of a run that failed before it began: what was asked for could not be."""
+    if path.is_dir() and not _begun(path):
+        told, stack = " ".join(str(error).split()), "".join(traceback.format_exception(error))
+        state = {"state": "failed", "stage": "start", "error": told, "traceback": stack, "ended": _now()}
+        write_json(path / "status.json", state)
+
+
+def _begun(path: Path) -> bool:
+    """Whether a run has written its configuration there, the first that one does."""
+    return (path / "config.yaml").exists()
 
 
 def refuse_differences(here: Mapping[str, Any], there: Mapping[str, Any], path: Path) -> None:
@@ -197,12 +216,6 @@ def flat(node: Any, key: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
 def _key(row: Mapping[str, str]) -> tuple[str, ...]:
     """(point, sampler, where): one run measures each with one target, which a failed row may not know."""
     return tuple(row.get(name, "") for name in KEY[:3])
-
-
-def _requeued(status: Mapping[str, Any]) -> bool:
-    """Whether the scheduler started the very job that wrote `status` again."""
-    job = os.environ.get("SLURM_JOB_ID")
-    return job is not None and job == status.get("job") and int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
 
 
 def _now() -> str:

@@ -1,5 +1,6 @@
 """Files of a run folder: whole or absent, and numbers that round-trip."""
 
+import errno
 import os
 from math import isnan
 from pathlib import Path
@@ -36,12 +37,13 @@ def test_a_file_is_whole_or_as_before(tmp_path: Path, monkeypatch: pytest.Monkey
     files.replace(path, b"before")
 
     def crash(*args: object) -> None:
-        raise OSError("the disk is gone")
+        raise OSError(errno.ENOSPC, "the disk is full")
 
     monkeypatch.setattr(os, "replace", crash)
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(OSError, match=r"full.*table\.csv"):
         files.replace(path, b"after")
     assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path], "nothing half written"
 
 
 def test_arrays_that_only_pickle_could_hold_are_refused(tmp_path: Path) -> None:

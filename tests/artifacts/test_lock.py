@@ -50,6 +50,19 @@ def test_a_lock_of_another_host_lives_as_long_as_its_heart_beats(tmp_path: Path)
     lock.Lock(tmp_path).take()
 
 
+def test_an_earlier_start_of_the_same_job_elsewhere_has_lost_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = {"host": "elsewhere", "pid": 1, "token": "x", "job": "17", "start": 0}
+    (tmp_path / ".lock").write_text(json.dumps(who))
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    assert lock.alive(tmp_path / ".lock"), "the same job, but not started again"
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert not lock.alive(tmp_path / ".lock")
+    lock.Lock(tmp_path).take()
+    assert lock.alive(tmp_path / ".lock"), "this start's own"
+
+
 def test_of_many_who_want_a_dead_writers_folder_one_gets_it(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "x"}))
