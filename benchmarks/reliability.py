@@ -22,13 +22,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from rich.console import Console
 
 from llcx import artifacts
 from llcx.artifacts import states
-from tests.running import comparable
+from tests.running import comparable, toys_registered
 from tests.test_config import OVERRIDES, test_any_overrides_give_records_or_one_line
 
 console = Console()
@@ -172,7 +173,9 @@ def bad_settings(place: Path, count: int) -> None:
         tried.append(words)
         test_any_overrides_give_records_or_one_line.hypothesis.inner_test(words)  # type: ignore[attr-defined]
 
-    settings(max_examples=count, suppress_health_check=checks, database=None)(given(OVERRIDES)(case))()
+    with pytest.MonkeyPatch.context() as patch:
+        for _ in toys_registered(patch):
+            settings(max_examples=count, suppress_health_check=checks, database=None)(given(OVERRIDES)(case))()
     console.print(f"{len(tried)} lists of overrides: each gave records, or one line that names the key")
 
 

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,11 @@ def launch(words: list[str]) -> None:
         words = resumed(words, args.overrides, Path(value_of(resume[-1])), args.multirun)
     elif acts:
         refuse_used(args.overrides)
+    sweeps = [value_of(word) for word in words if key_of(word) == "hydra.sweep.dir" and "${" not in word]
     before, sys.argv = sys.argv, [sys.argv[0], *words]
     try:
-        hydra.main(version_base="1.3", config_path=conf(), config_name="config")(job)()
+        with artifacts.claimed(Path(sweeps[-1])) if sweeps and acts else nullcontext():
+            hydra.main(version_base="1.3", config_path=conf(), config_name="config")(job)()
     finally:
         sys.argv = before
 
@@ -153,8 +155,13 @@ def refuse_used(overrides: list[str]) -> None:
         path = Path(value_of(word))
         if key_of(word) == "hydra.run.dir":
             artifacts.refuse_used(path)
-        if key_of(word) == "hydra.sweep.dir" and (path / "multirun.yaml").exists():
+        if key_of(word) == "hydra.sweep.dir" and has_sweep(path):
             raise ValueError(f"hydra.sweep.dir must have no sweep yet, got {path}; run.resume={path} goes on with it")
+
+
+def has_sweep(path: Path) -> bool:
+    """Whether a sweep has begun there; optuna leaves no multirun.yaml, but its jobs."""
+    return (path / "multirun.yaml").exists() or any(path.glob("*/.hydra"))
 
 
 def line(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from math import inf
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -137,12 +136,14 @@ def write_report(folder: Writer) -> None:
 
 
 def objective(found: Sequence[Mapping[str, str]], column: str | None) -> float | None:
-    """Mean of |column| over the rows, inf where one has no number; None where no column is asked for."""
+    """Mean of |column| over the rows; None where no column is asked for, ValueError where it has no number."""
     if column is None:
         return None
-    if found and column not in found[0]:
-        raise ValueError(f"run.objective must be a column of metrics_summary.csv, got {column}; llc, se, rel_error_at")
-    return fmean(abs(float(row[column] or "inf")) for row in found) if found else inf
+    without = [row["point"] for row in found if not row.get(column)]
+    if without or not found:
+        where = f"none at {without[0]}" if without else "no measurement"
+        raise ValueError(f"run.objective must be a column with numbers in every row, got {column}, {where}; llc, se")
+    return fmean(abs(float(row[column])) for row in found)
 
 
 def conclude(folder: Writer, terminal: Terminal, said: Mapping[str, Shown]) -> None:

@@ -111,7 +111,12 @@ RULES = [
     ),
     Rule("saving tensors", {"artifacts"}, uses("torch.save"), ("torch.save(x, f)", "from torch import save")),
     Rule("writing the disk", {"artifacts"}, writes_the_disk, ("open(p, 'w')", "p.open('ab')", "p.write_text('')")),
-    Rule("hydra", {"config", "main", "run"}, imports("hydra"), ("import hydra", "from hydra.utils import instantiate")),
+    Rule(  # collect reads what a sweep was told
+        "hydra",
+        {"config", "main", "run", "collect"},
+        imports("hydra"),
+        ("import hydra", "from hydra.utils import instantiate"),
+    ),
     Rule(
         "DictConfig",
         {"config", "main", "run"},

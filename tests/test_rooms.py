@@ -14,7 +14,10 @@ LLCX = Path(__file__).parents[1] / "llcx"
 FILES = sorted(LLCX.rglob("*.py"))
 
 # From below to above: each may import those before it.
-CORE = ("registry", "rng", "params", "diagnostics", "gradients", "posterior", "minimum", "sample", "likelihoods")
+CORE = (
+    *("registry", "rng", "params", "diagnostics", "gradients", "posterior", "minimum", "journal", "sample"),
+    "likelihoods",
+)
 KERNELS = {"samplers", "estimators", "calibrate"}
 READERS = {"types", "registry", "artifacts", "figures"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -23,6 +26,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "theory": {"types"},
     "terminal": {"types"},
     "settings": set(),
+    "tensorboard": set(),
+    "signals": set(),
+    "scheduler": set(),
     "config": {"types", "registry", "settings"},
     **{room: {"types", *CORE[:i]} for i, room in enumerate(CORE)},
     "samplers": {"types", "registry", "settings"},  # no model, data, theory or disk
@@ -49,10 +55,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measure": {"types", *CORE, *KERNELS, "probes", "chains", "routes", "checks", "information", "multiplicity"},
     "fit": {"types", "settings", "params", "rng", "gradients"},
     "tasks": {"types", "registry", "settings", "theory", "fit", "params", "rng", "likelihoods"},
-    "artifacts": {"types", "config"},
+    "artifacts": {"types", "config", "tensorboard"},
     "figures": {"types", "artifacts", "theory"},
+    "export": {"artifacts"},
     "report": READERS,
-    "collect": READERS,
+    "collect": {*READERS, "terminal", "doctor", "report"},
     "doctor": READERS,
 }
 SHARED = ("__init__", "generic", "rows", "summary", "attention")  # of tasks: what any task may build on

@@ -1,6 +1,6 @@
 """Run folders: the only place where llcx writes the disk, and where it reads back what it wrote."""
 
-from llcx.artifacts.claim import not_writable, unused
+from llcx.artifacts.claim import claimed, not_writable, unused
 from llcx.artifacts.folder import RunFolder, draws_path, load
 from llcx.artifacts.journal import Journal
 from llcx.artifacts.trainings import TrainingLog
@@ -11,6 +11,7 @@ __all__ = [
     "RunFolder",
     "TrainingLog",
     "Writer",
+    "claimed",
     "draws_path",
     "load",
     "not_writable",

@@ -2,7 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
+
+from llcx.artifacts.lock import Lock
 
 
 def unused(path: str) -> str:
@@ -15,6 +19,21 @@ def unused(path: str) -> str:
         return next(name for name in _names(path) if _made(name))
     except OSError as error:
         raise not_writable(error) from error
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The right to run a sweep in `folder`; ValueError names the process that has it.
+
+    No heartbeat renews it: by the time it is stale, the jobs have folders and locks of their own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = Lock(folder)
+    lock.take()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def not_writable(error: OSError) -> ValueError:
