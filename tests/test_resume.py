@@ -65,6 +65,7 @@ LONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", LONG)
 def test_three_kills_at_random_moments_change_no_bit(case: str, tmp_path: Path) -> None:
     words = [*LONG[case], "log.checkpoint=0", NUMBERS]
