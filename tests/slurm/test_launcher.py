@@ -18,19 +18,26 @@ def test_a_job_at_its_time_limit_goes_on_as_often_as_it_may_and_then_says_so(clu
     run = sweep.run(0)
     under_way(run)
     job = str(run.status["job"])
-    cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=2")  # within 30 s slurmctld sees what is left of it
+    nearly_over(cluster, job)
     until(lambda: cluster.job(job)["Restarts"] == "1", PATIENCE, "the job to be queued again")
     before = draws_done(run)
     cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=10")
     until(lambda: len(run.run_info["sessions"]) == 2, PATIENCE, "the job to go on")
     until(lambda: len(draws_done(run)) > len(before), PATIENCE, "more draws")
     assert draws_done(run)[len(before)] >= before[-1], "the second time it began anew"
-    cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=2")
+    nearly_over(cluster, job)
     code, told = sweep.end()
     assert code == 1
     assert "timed-out too many times" in told.splitlines()[-1]
     assert run.status["state"] == "preempted"
     assert len(run.run_info["sessions"]) == 2
+
+
+def nearly_over(cluster: Cluster, job: str) -> None:
+    """Leave a job 90 to 150 s, so that within 30 s slurmctld signals it and has time to spare before the kill."""
+    hours, minutes, seconds = map(int, cluster.job(job)["RunTime"].split(":"))
+    limit = (3600 * hours + 60 * minutes + seconds + 90) // 60 + 1
+    cluster.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}")
 
 
 @pytest.mark.parametrize("by", ["SIGUSR2", "SIGTERM"])
