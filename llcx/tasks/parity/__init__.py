@@ -1,0 +1,1 @@
+"""Sparse parity: lazy training against feature learning, and the learning coefficient along the way."""
