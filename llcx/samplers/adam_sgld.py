@@ -34,7 +34,7 @@ class AdamSGLD(RootMeanSquare):
     """Settings of Adam-SGLD. Biases: those of RMSprop-SGLD, and the heat of the lagging drift."""
 
     step_size: Any = "auto"  # eps, before the preconditioner; auto: calibrated
-    momentum: float = 0.5  # b, memory of the drift; 0.9, Adam's own, asks for steps six times smaller
+    momentum: float = 0.9  # b, memory of the drift
     name: str = "adam_sgld"
 
     needs: ClassVar[tuple[str, ...]] = ("gradient",)
