@@ -20,7 +20,7 @@ slow: install
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 slurm: install  # its tests mostly wait: four processes, each with a cluster of its own
-	$(BIN)/python -m pytest -m slurm -rs --numprocesses=4 --maxschedchunk=1 $(ARGS)
+	$(BIN)/python -m pytest -m slurm -rs --numprocesses=4 --dist=load --maxschedchunk=1 $(ARGS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -87,7 +87,7 @@ KERNELS: dict[str, Any] = {
     "sgld paired": {"baseline": "paired"},
     "sgld ggn": {"metric": "ggn"},
 }
-USUAL = ("hmc", "hmc diagonal", "mclmc", "sgld control variate", "sgnht", "rmsprop_sgld")  # the others are slow tests
+USUAL = ("hmc diagonal", "mclmc", "sgld control variate")  # the others are slow tests
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def line(sampler: object = None, **wishes: object) -> measure.Measurement:
     return measure.measure(point, sampler or Auto(), LLC(**wishes), Hardware(), seed=0)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_thousand_dimensions_of_two_curvatures_give_five_hundred() -> None:
     found = auto(quadratic(torch.tensor([1.0] * 500 + [10.0] * 500, dtype=torch.float64)), gamma=0.0)
     assert_matches(found.draws, 500.0)
@@ -49,7 +50,14 @@ def test_the_localiser_shrinks_a_quadratic_by_the_exact_factor() -> None:
     assert_matches(found.draws, 100 * 1e4 / (1e4 + 5e3))
 
 
-@pytest.mark.parametrize(("exponents", "lam"), [((2, 2), 1.0), ((4, 2), 0.75), ((4, 4, 6), 2 / 3)])
+@pytest.mark.parametrize(
+    ("exponents", "lam"),
+    [
+        pytest.param((2, 2), 1.0, marks=pytest.mark.slow),
+        ((4, 2), 0.75),
+        pytest.param((4, 4, 6), 2 / 3, marks=pytest.mark.slow),
+    ],
+)
 def test_powers_obey_equipartition(exponents: tuple[int, ...], lam: float) -> None:
     found = auto(powers(*exponents), gamma=0.0, chains=64, draws=300, check="off")
     assert_matches(found.draws, lam, rel_se=0.025)
@@ -214,6 +222,7 @@ def test_a_polish_that_goes_far_is_flagged() -> None:
     assert "polished_away" in found.estimate.flags
 
 
+@pytest.mark.slow
 def test_l_can_be_taken_on_other_data() -> None:
     model, data = noisy_line()
     wide = (3 * data[0], data[1])
@@ -249,6 +258,7 @@ def test_paired_minibatches_give_the_same_mean_with_more_noise() -> None:
     assert paired.draws.var() > full.draws.var()
 
 
+@pytest.mark.slow
 def test_a_full_check_looks_at_a_longer_run_and_a_second_sampler() -> None:
     h = torch.ones(20, dtype=torch.float64)
     quick, full = auto(quadratic(h)), auto(quadratic(h), check="full")

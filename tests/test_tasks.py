@@ -34,7 +34,12 @@ def test_there_are_tasks() -> None:
     assert "dln" in TASK_NAMES
 
 
-@pytest.fixture(scope="module", params=[(task, kernel) for task in TASK_NAMES for kernel in ("auto", "sgld")])
+RUNS = [(task, kernel) for task in TASK_NAMES for kernel in ("auto", "sgld")]
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(run, marks=pytest.mark.xdist_group("-".join(run))) for run in RUNS]
+)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of `+experiment=<task>_tiny` with a sampler."""
     task, kernel = request.param
