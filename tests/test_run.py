@@ -144,3 +144,14 @@ def test_the_device_is_checked_before_anything_runs(monkeypatch: pytest.MonkeyPa
     run.require("cuda:1")
     with pytest.raises(ValueError, match="must be one of cpu, cuda:0, cuda:1, got cuda:2"):
         run.require("cuda:2")
+
+
+def test_the_objective_is_the_mean_size_of_a_column_and_needs_a_number_in_every_row() -> None:
+    rows = [{"point": "a", "rel_error": "-0.2", "se": "1"}, {"point": "b", "rel_error": "0.4", "se": ""}]
+    assert run.objective(rows, None) is None
+    assert run.objective(rows, "rel_error") == pytest.approx(0.3)
+    for column, where in (("se", "none at b"), ("nope", "none at a")):
+        with pytest.raises(ValueError, match=rf"run\.objective must be a column.*{column}, {where}"):
+            run.objective(rows, column)
+    with pytest.raises(ValueError, match="no measurement"):
+        run.objective([], "se")
