@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from llcx import dry, rng, tensorboard
+from llcx import dry, rng, tensorboard, trajectory
 from llcx.artifacts import TrainingLog, Writer
 from llcx.artifacts.manifest import manifest
 from llcx.config import STAGES, Config, ranges
@@ -20,6 +20,7 @@ from llcx.types import Spec, Task, Training
 
 Shown = list[dict[str, str]]
 log = logging.getLogger(__name__)
+HEADLINE = 3  # metrics of a training that the progress line shows
 
 
 class Incomplete(RuntimeError):
@@ -89,9 +90,9 @@ def selected(specs: Sequence[Spec], points: Any) -> list[Spec]:
 
 
 def train(task: Task, specs: Sequence[Spec], session: Session) -> None:
-    """Every training that the points need, from where it was left; what goes wrong is noted."""
+    """Every training, or those that `run.points` need, from where each was left; what goes wrong is noted."""
     wanted = {spec.training for spec in specs}
-    for training in (each for each in task.trainings() if each.name in wanted):
+    for training in (each for each in task.trainings() if session.cfg.run.points is None or each.name in wanted):
         files = TrainingLog(session.folder.path, training.name, session.cfg.log.checkpoint, session.folder.board)
         try:
             if not files.done:
@@ -109,17 +110,23 @@ def drive(training: Training, files: TrainingLog, session: Session) -> None:
     for event in training.steps(training.start() if state is None else state):
         files.follow(event, now=(asked := session.signals.asked))
         session.folder.at(event.step, training.total)
-        session.terminal(f"train {training.name}", event.step, training.total, event.metrics)
+        session.terminal(f"train {training.name}", event.step, training.total, headline(event.metrics))
         if asked:
             session.signals.rest()
     files.finish()
     session.folder.spend("train", gradients=files.step - before)
 
 
+def headline(metrics: Mapping[str, float]) -> Mapping[str, float]:
+    """The first ones, which a line has room for."""
+    return dict(list(metrics.items())[:HEADLINE])
+
+
 def analyse(task: Task, folder: Writer) -> Mapping[str, Shown]:
-    """The task's own tables, written; what of them is to be shown."""
+    """The task's own tables and what changes along trajectories, written; what of them is to be shown."""
     found = task.analyse([dict(row) for row in folder.rows], snapshots(folder))
-    folder.tables(found)
+    changes = trajectory.changes(task.points(), folder.rows, lambda row: torch.from_numpy(folder.draws(row)["energy"]))
+    folder.tables(found._replace(tables={**found.tables, **({"changes": changes} if changes else {})}))
     return found.shown
 
 

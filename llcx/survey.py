@@ -62,6 +62,9 @@ def measure_all(task: Task, grid: Sequence[Cell], session: Session) -> None:
         terminal.point(cell.spec.name, done, len(grid))
         folder.at(done, len(grid))
         asked = list(wanted(task, cell.spec, cfg, folder))
+        if asked and passed_over(cell.of, session):
+            log.info("%s: not asked, training %s ended before %s", cell.spec.name, cell.of.training, cell.of.role)
+            continue
         try:
             if asked and built != cell.of:
                 point, built = build(task, cell.of, session), cell.of
@@ -80,6 +83,14 @@ def measure_all(task: Task, grid: Sequence[Cell], session: Session) -> None:
                 measure_one(settings(cell, each, folder), point, session)
             except Exception as error:
                 give_up([each], error, folder)
+
+
+def passed_over(spec: Spec, session: Session) -> bool:
+    """Whether a training came to its end without a moment that it may not have."""
+    if spec.certain or spec.training is None:
+        return False
+    files = TrainingLog(session.folder.path, spec.training)
+    return files.done and files.snapshot(spec.role) is None
 
 
 def wanted(task: Task, spec: Spec, cfg: Config, folder: Writer) -> Iterator[Asked]:

@@ -183,6 +183,8 @@ class Spec(NamedTuple):
     coords: Mapping[str, float | int | str]
     training: str | None = None  # whose snapshot it needs
     role: str = "final"  # init, epoch=50, t1, final, ...
+    moment: str = ""  # the coordinate that is time: points that differ in it alone are one trajectory, in order
+    certain: bool = True  # False: the training may end without this role, and then there is no such point
 
 
 class Event(NamedTuple):

@@ -120,18 +120,19 @@ class GenericTask:
         """One point a view, of the arm itself or of each of its snapshots; with it the arm as this view sees it."""
         trained = self.recipe.trained(arm.cfg)
         moments = arm.cfg.fit.moments() if trained else [("", 0)]
-        for (role, moment), values in product(moments, _combinations(self.cfg, self.recipe.views)):
+        moving = arm.cfg.fit.unit if trained and arm.cfg.fit.checkpoints else ""
+        for (role, moment), values in product(moments, combinations(self.cfg, self.recipe.views)):
             view = arm
             if trained and arm.cfg.fit.checkpoints:
                 moved = {**arm.coords, arm.cfg.fit.unit: moment}
                 view = arm._replace(name=f"{arm.name},{role}", coords=moved)
             view = _with(view, values, self.recipe.views)
-            yield Spec(view.name, view.coords, *((arm.name, role) if trained else ())), view
+            yield Spec(view.name, view.coords, *((arm.name, role, moving) if trained else ())), view
 
     def _arms(self) -> Iterator[Arm]:
         for seed in range(self.cfg.seeds):
             for replica in self._replicas(seed):
-                for values in _combinations(self.cfg, self.recipe.axes):
+                for values in combinations(self.cfg, self.recipe.axes):
                     yield self._arm(replica, values)
 
     def _replicas(self, seed: int) -> Iterator[Arm]:
@@ -151,7 +152,7 @@ class GenericTask:
         return arm._replace(name=f"{arm.name},seed={seed}", coords={**arm.coords, "seed": seed})
 
 
-def _combinations(cfg: Any, axes: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def combinations(cfg: Any, axes: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Every choice of one value an axis, of the axes that have values, each of them different."""
     found = {key: list(getattr(cfg.grid, key)) for key in axes if getattr(cfg.grid, key)}
     for key, values in found.items():

@@ -46,6 +46,12 @@ def draw(cfg: schema.Strings, streams: Streams) -> Strings:
     return Strings(x[: cfg.n_train], y[: cfg.n_train], x[cfg.n_train :], y[cfg.n_train :], support)
 
 
+def every(cfg: schema.Strings, support: Support) -> tuple[Float[Tensor, "N inputs"], Float[Tensor, " N"]]:
+    """All 2^d strings and their clean labels."""
+    bits = (torch.arange(2**cfg.d).unsqueeze(1) >> torch.arange(cfg.d)) & 1
+    return encode(cfg, bits), parity(bits, support)
+
+
 def stacked(members: Sequence[Strings]) -> Strings:
     """The strings of several members, [M, ..]."""
     return Strings(*(torch.stack(parts) for parts in zip(*members, strict=True)))

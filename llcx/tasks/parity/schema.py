@@ -12,7 +12,9 @@ SCALES = ("ntk", "mf")
 LOSSES = ("softhinge", "hinge", "qhinge", "mse", "cross_entropy")
 DYNAMICS = ("flow", "sgd", "adam", "sign_sgd")
 DTYPES = ("float64", "float32")
-ROLES = ("init", "fitted", "t1", "margin", "final")
+MODES = ("data", "population")
+MOMENTS = ("init", "fitted", "t1", "margin", "final")
+ALL_STRINGS = 16  # bits up to which a population of all strings is taken
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,22 @@ class Strings:
     bias_column: bool = False  # a further input that is always 1
     label_noise: float = 0.0  # share of training labels turned round; test labels are clean
     online: bool = False  # sgd, adam, sign_sgd: a fresh batch a step; n_train rows are then a second test set
+    fixed: bool = False  # the strings of the first seed for all seeds, which then differ in initial weights alone
+    mode: str = "data"  # of the learning coefficient: data (training rows) | population (all 2^d strings)
     name: str = "strings"
 
     def __post_init__(self) -> None:
         one_of("task.data.support", self.support, SUPPORTS)
         one_of("task.data.encoding", self.encoding, ENCODINGS)
+        one_of("task.data.mode", self.mode, MODES)
         at_least("task.data", 1, d=self.d, n_train=self.n_train)
         at_least("task.data", 0, k=self.k, n_test=self.n_test)
         if self.k > self.d:
             raise ValueError(f"task.data.k must be in 0..{self.d} for d={self.d}, got {self.k}")
         if not 0 <= self.label_noise < 0.5:
             raise ValueError(f"task.data.label_noise must be in [0, 0.5), got {self.label_noise}")
+        if self.mode == "population" and self.d > ALL_STRINGS:
+            raise ValueError(f"task.data.d must be <= {ALL_STRINGS} with mode=population, got {self.d}; use mode=data")
         wanted = self.n_train + self.n_test
         if wanted > 2**self.d:
             raise ValueError(
@@ -200,6 +207,10 @@ class Kernel:
     """Tangent kernels that are taken along a training; none cost nothing."""
 
     kinds: list[str] = field(default_factory=list)  # init | final | headless | features | delta | stretch | running=F
+    rows: int = 256  # training rows, at most, on which the change of the kernel along a training is taken
+
+    def __post_init__(self) -> None:
+        at_least("task.kernel", 0, rows=self.rows)
 
 
 @dataclass(frozen=True)
@@ -213,6 +224,24 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class Search:
+    """The output scale alpha* at which the kernel changes by a given share, instead of trainings at given alphas."""
+
+    change: float | None = None  # |Theta_end - Theta_0| / |Theta_0|; null: no search
+    low: float = 1e-2  # alpha between which and `high` it is looked for
+    high: float = 1e3
+    rounds: int = 8  # bisections of log alpha
+
+    def __post_init__(self) -> None:
+        if self.change is not None:
+            _positive("task.search", change=self.change)
+        _positive("task.search", low=self.low, high=self.high)
+        at_least("task.search", 1, rounds=self.rounds)
+        if self.low >= self.high:
+            raise ValueError(f"task.search.low must be below high={self.high}, got {self.low}")
+
+
+@dataclass(frozen=True)
 class Parity:
     """Sparse parity learned by fully connected networks, lazy or not, and the points along their training."""
 
@@ -222,14 +251,20 @@ class Parity:
     fit: Fit = field(default_factory=Fit)
     kernel: Kernel = field(default_factory=Kernel)
     grid: Grid = field(default_factory=Grid)
-    roles: list[str] = field(default_factory=lambda: ["init", "t1", "margin", "final"])  # where the LLC is asked
+    search: Search = field(default_factory=Search)
+    moments: list[str] = field(default_factory=lambda: ["init", "t1", "margin", "final"])  # where the LLC is asked
     seeds: int = 1
     name: str = "parity"
 
     def __post_init__(self) -> None:
         at_least("task", 1, seeds=self.seeds)
-        for role in self.roles:
-            one_of("task.roles", role, (*ROLES, *(f"loss={share:g}" for share in self.fit.losses)))
+        for moment in self.moments:
+            one_of("task.moments", moment, (*MOMENTS, *(f"loss={share:g}" for share in self.fit.losses)))
+        if self.search.change is not None and (self.grid.alpha or self.moments):
+            raise ValueError(
+                f"task.grid.alpha and task.moments must be empty with task.search.change={self.search.change:g}, got "
+                f"{list(self.grid.alpha)} and {list(self.moments)}; alpha is what is looked for"
+            )
         if self.data.online and self.fit.dynamics == "flow":
             raise ValueError(
                 "task.data.online must be false with task.fit.dynamics=flow, got true; a flow has one loss, "

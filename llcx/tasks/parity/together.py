@@ -15,11 +15,12 @@ from llcx.types import Streams, Training
 
 
 class Arm(NamedTuple):
-    """A member as the study sees it; those of one seed have the same strings and the same initial weights."""
+    """A member as the study sees it."""
 
     name: str  # no other arm's; one alone may have none
     alpha: float
-    streams: Streams
+    streams: Streams  # those of one seed have the same initial weights
+    strings: Streams | None = None  # of its data; None: its own
 
 
 def network(cfg: Parity) -> FullyConnected:
@@ -47,11 +48,11 @@ def training(name: str, cfg: Parity, arms: Sequence[Arm], *, clock: Callable[[],
 def _member(cfg: Parity, net: FullyConnected, arm: Arm) -> Member:
     fresh = None
     if cfg.data.online:
-        fresh = data.fresh(cfg.data, arm.streams, cfg.fit.descent.batch_size or cfg.data.n_train)
+        fresh = data.fresh(cfg.data, arm.strings or arm.streams, cfg.fit.descent.batch_size or cfg.data.n_train)
     return Member(
         arm.name,
         net.initial(arm.streams.generator("weights")),
-        data.draw(cfg.data, arm.streams),
+        data.draw(cfg.data, arm.strings or arm.streams),
         arm.alpha,
         cfg.fit.flow.tau(cfg.model.h, arm.alpha),
         arm.streams,

@@ -1,0 +1,82 @@
+"""Differences of the learning coefficient along trajectories: is the change from one moment to the next real?
+
+Chain c draws the same random numbers at every point of a seed. Where two measurements have equally many chains and
+draws, the difference of two estimates is therefore the mean over chains of the differences of chain means, its standard
+error their spread over sqrt(C): smaller than that of two estimates by themselves as far as their chains move alike.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from math import isfinite, nan, sqrt
+from typing import Any, NamedTuple
+
+import torch
+from scipy.stats import t as student
+
+from llcx.types import Spec, Trace
+
+Row = Mapping[str, Any]  # of metrics_summary.csv
+
+
+class Difference(NamedTuple):
+    """Of a second estimate minus a first."""
+
+    value: float
+    se: float
+    se_unpaired: float  # of two estimates with random numbers of their own
+    correlation: float  # of chain means
+    half_width: float  # of the 95 % interval
+
+
+def paired(first: Trace, second: Trace) -> Difference:
+    """Of the means of two energies [C, T] of the same chains. Raises ValueError for a single chain."""
+    if len(first) < 2:
+        raise ValueError(f"chains must be >= 2 for the error of a difference, got {len(first)}")
+    means = torch.stack([first.double().mean(1), second.double().mean(1)])
+    apart, chains = means[1] - means[0], first.shape[0]
+    se = float(apart.std()) / sqrt(chains)
+    alone = float(means.var(1).sum().sqrt()) / sqrt(chains)
+    correlation = float(torch.corrcoef(means)[0, 1]) if bool((means.std(1) > 0).all()) else nan
+    return Difference(float(apart.mean()), se, alone, correlation, float(student.ppf(0.975, chains - 1)) * se)
+
+
+def changes(specs: Sequence[Spec], rows: Sequence[Row], energy: Callable[[Row], Trace]) -> list[dict[str, Any]]:
+    """A row for each two successive moments of a trajectory, and for its first and last, sampler and where alike.
+
+    Measurements without a number are passed over; `significant` says whether the 95 % interval leaves out zero, and
+    `healthy` whether both estimates are.
+    """
+    found = []
+    for group in _trajectories(specs, rows):
+        ends = [(group[0], group[-1])] if len(group) > 2 else []
+        for first, second in [*pairwise(group), *ends]:
+            if (first["chains"], first["draws"]) == (second["chains"], second["draws"]) and int(first["chains"]) > 1:
+                found.append(_change(first, second, paired(energy(first), energy(second))))
+    return found
+
+
+def _change(first: Row, second: Row, found: Difference) -> dict[str, Any]:
+    both = {key: first[key] for key in ("seed", "sampler", "where", "target")}
+    return {
+        **{"from": first["point"], "to": second["point"], **both},
+        **{"llc_from": float(first["llc"]), "llc_to": float(second["llc"]), "difference": found.value},
+        **{"se": found.se, "low": found.value - found.half_width, "high": found.value + found.half_width},
+        **{"se_unpaired": found.se_unpaired, "correlation": found.correlation},
+        "significant": abs(found.value) > found.half_width,
+        "healthy": str(first["healthy"]) == str(second["healthy"]) == "True",
+    }
+
+
+def _trajectories(specs: Sequence[Spec], rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """Rows of each trajectory with two moments or more, in their order."""
+    measured = defaultdict(list)
+    for row in rows:
+        if row["llc"] not in (None, "") and isfinite(float(row["llc"])):
+            measured[row["point"]].append(row)
+    groups = defaultdict(list)
+    for spec in (spec for spec in specs if spec.moment):
+        held = tuple((key, value) for key, value in spec.coords.items() if key != spec.moment)
+        for row in measured[spec.name]:
+            groups[spec.training, held, row["sampler"], row["where"], row["target"]].append(row)
+    return (group for group in groups.values() if len(group) > 1)
