@@ -87,7 +87,7 @@ def plan(potential: Potential, sampler: Any, cfg: LLC, generator: Generator, sub
 
 
 def coordinates(potential: Potential, sampler: Any, gamma: float) -> str:
-    """Those the kernel runs in: its own wish, or Gauss-Newton ones on data and none elsewhere. "": as they are.
+    """Those the kernel runs in: its own wish, or Gauss-Newton ones where there are rows. "": as they are.
 
     Raises ValueError where those that are asked for cannot be had.
     """
@@ -99,7 +99,7 @@ def coordinates(potential: Potential, sampler: Any, gamma: float) -> str:
         raise ValueError(f"sampler.metric=diagonal is found along the warm-up and needs a kernel that adapts its step, "
                          f"got {sampler.name}; use ggn or identity")  # fmt: skip
     if wish == "auto":
-        wish = "ggn" if possible and not (potential.exact or potential.population) else ""
+        wish = "ggn" if possible and not potential.exact else ""
     return "" if wish == "identity" or "external" in sampler.needs else str(wish)
 
 

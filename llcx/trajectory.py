@@ -8,7 +8,7 @@ error their spread over sqrt(C): smaller than that of two estimates by themselve
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from math import isfinite, nan, sqrt
+from math import isclose, isfinite, nan, sqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -44,8 +44,9 @@ def paired(first: Trace, second: Trace) -> Difference:
 def changes(specs: Sequence[Spec], rows: Sequence[Row], energy: Callable[[Row], Trace]) -> list[dict[str, Any]]:
     """A row for each two successive moments of a trajectory, and for its first and last, sampler and where alike.
 
-    Measurements without a number are passed over; `significant` says whether the 95 % interval leaves out zero, and
-    `healthy` whether both estimates are.
+    Measurements without a number are passed over. `alike`: both are at one n*beta and gamma, without which the
+    difference is not of the models alone; `significant`: they are, and the 95 % interval leaves out zero; `healthy`:
+    both estimates are.
     """
     found = []
     for group in _trajectories(specs, rows):
@@ -57,13 +58,15 @@ def changes(specs: Sequence[Spec], rows: Sequence[Row], energy: Callable[[Row], 
 
 
 def _change(first: Row, second: Row, found: Difference) -> dict[str, Any]:
+    alike = all(isclose(float(first[key]), float(second[key]), rel_tol=1e-6) for key in ("nbeta", "gamma"))
     both = {key: first[key] for key in ("seed", "sampler", "where", "target")}
     return {
         **{"from": first["point"], "to": second["point"], **both},
         **{"llc_from": float(first["llc"]), "llc_to": float(second["llc"]), "difference": found.value},
         **{"se": found.se, "low": found.value - found.half_width, "high": found.value + found.half_width},
         **{"se_unpaired": found.se_unpaired, "correlation": found.correlation},
-        "significant": abs(found.value) > found.half_width,
+        "alike": alike,
+        "significant": alike and abs(found.value) > found.half_width,
         "healthy": str(first["healthy"]) == str(second["healthy"]) == "True",
     }
 

@@ -171,8 +171,8 @@ def test_kernels_run_in_gauss_newton_coordinates_on_data_unless_told_otherwise(w
     assert plan.sampler.adapt == plan.warmup
 
 
-@pytest.mark.parametrize("lacking", [{"factors": None}, {"exact": True}, {"population": True}])
-def test_without_rows_of_data_coordinates_are_left_as_they_are(lacking: dict[str, object]) -> None:
+@pytest.mark.parametrize("lacking", [{"factors": None}, {"exact": True}])
+def test_without_rows_coordinates_are_left_as_they_are(lacking: dict[str, object]) -> None:
     assert calibrate.coordinates(replace(potential(), **lacking), HMC(), 1.0) == ""  # type: ignore[arg-type]
     assert calibrate.coordinates(potential(), HMC(), 0.0) == ""
 

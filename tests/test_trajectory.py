@@ -49,9 +49,12 @@ def test_a_single_chain_has_no_error() -> None:
         trajectory.paired(torch.zeros(1, 5), torch.zeros(1, 5))
 
 
-def row(point: str, llc: float | None, *, draws: int = DRAWS, sampler: str = "hmc") -> dict[str, Any]:
+def row(
+    point: str, llc: float | None, *, draws: int = DRAWS, sampler: str = "hmc", gamma: float = 1.0
+) -> dict[str, Any]:
     told = {"point": point, "sampler": sampler, "where": "all", "target": "self", "seed": 0, "healthy": "True"}
-    return {**told, "chains": CHAINS, "draws": draws, "llc": "" if llc is None else llc}
+    at = {"nbeta": "1e4", "gamma": gamma}
+    return {**told, **at, "chains": CHAINS, "draws": draws, "llc": "" if llc is None else llc}
 
 
 def spec(arm: int, step: int, moment: str = "step") -> Spec:
@@ -72,6 +75,15 @@ def test_what_cannot_be_paired_is_left_out() -> None:
     specs = [spec(0, 0), spec(0, 10), spec(0, 20), spec(1, 0, ""), spec(1, 10, "")]
     rows = [row("a0,0", 1.0), row("a0,10", None), row("a0,20", 1.0, draws=7), row("a1,0", 1.0), row("a1,10", 2.0)]
     assert trajectory.changes(specs, rows, lambda r: torch.zeros(CHAINS, int(r["draws"]))) == []
+
+
+def test_a_difference_between_two_localisations_is_no_change_of_the_model() -> None:
+    rows = [row("a0,0", 1.0), row("a0,10", 2.0, gamma=3.0)]
+    (found,) = trajectory.changes(
+        [spec(0, 0), spec(0, 10)], rows, lambda r: energies(float(r["llc"]), chains(0), 0.01, 0)
+    )
+    assert found["low"] > 0.5
+    assert (found["alike"], found["significant"]) == (False, False)
 
 
 def test_samplers_are_not_compared_with_each_other() -> None:

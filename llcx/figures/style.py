@@ -193,7 +193,7 @@ def finish(figure: Figure, title: str, notes: Sequence[str], legend: Mapping[str
     figure.text(MARGIN / width, 1 - MARGIN / height, title, va="top", fontsize=12, fontweight="bold")
     above = 0.42
     if legend:
-        across = min(len(legend), int(width / 1.55))
+        across = legend_columns(list(legend), width)
         place = MARGIN / width, 1 - above / height
         figure.legend(list(legend.values()), list(legend), loc="upper left", bbox_to_anchor=place, ncols=across)
         above += 0.08 + 0.19 * math.ceil(len(legend) / across)
@@ -204,6 +204,15 @@ def finish(figure: Figure, title: str, notes: Sequence[str], legend: Mapping[str
     if engine is not None:
         engine.set(rect=(0, below / height, 1, 1 - (above + below) / height))  # type: ignore[call-arg]
     return figure
+
+
+def legend_columns(labels: Sequence[str], width: float) -> int:
+    """As many as stand side by side in `width` inches, with room for the longest label of each."""
+    wide = [0.45 + 0.068 * len(label) for label in labels]
+    for across in range(min(len(labels), int(width / 1.55)), 1, -1):
+        if sum(max(column) for column in np.array_split(wide, across)) < width:
+            return across
+    return 1
 
 
 def empty(title: str, why: str, notes: Sequence[str]) -> Figure:

@@ -96,7 +96,7 @@ def conditions(rows: Sequence[Row]) -> str:
 def listing(items: Sequence[str], most: int = LISTED) -> str:
     """The first few, and how many more there are."""
     more = len(items) - most
-    return ", ".join(items[:most]) + (f" and {more} more (metrics_summary.csv)" if more > 0 else "")
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def flagged(rows: Sequence[Row]) -> str:

@@ -104,4 +104,4 @@ def test_an_empty_cell_is_unknown_and_a_row_without_a_number_failed(odd: RunFold
 
 
 def test_a_long_listing_counts_what_it_leaves_out() -> None:
-    assert wording.listing(list("abcdefgh")) == "a, b, c, d, e, f and 2 more (metrics_summary.csv)"
+    assert wording.listing(list("abcdefgh")) == "a, b, c, d, e, f and 2 more"

@@ -143,17 +143,27 @@ def test_tables_have_a_row_for_each_member_and_moment(left: Snapshots) -> None:
             assert row["kernel_change"] > 0
 
 
-def test_slopes_are_between_successive_alphas_of_a_start(left: Snapshots) -> None:
+def test_slopes_are_between_successive_alphas_of_a_start() -> None:
     rows = [
-        {"training": "a", "seed": 0, "h": 1, "moment": "final", "alpha": a, "t1": 8 / a, "kernel_change": a**-0.5}
+        {"training": "a", "seed": 0, "h": 1, "moment": moment, "alpha": a, "t1": 8 / a, "kernel_change": a**power}
         for a in (4.0, 1.0, 2.0)
+        for moment, power in (("init", 3.0), ("t1", -0.5), ("final", -2.0))
     ]
     found = tables.slopes(rows)
     assert [(row["alpha_low"], row["alpha_high"]) for row in found] == [(1, 2), (2, 4)]
     assert [row["slope_t1"] for row in found] == pytest.approx([-1, -1])
-    assert [row["slope_kernel_change"] for row in found] == pytest.approx([-0.5, -0.5])
-    missing = tables.slopes([{**row, "t1": float("nan")} for row in rows])
+    assert [row["slope_kernel_change_t1"] for row in found] == pytest.approx([-0.5, -0.5])
+    assert [row["slope_kernel_change_final"] for row in found] == pytest.approx([-2, -2])
+    missing = tables.slopes([{**row, "t1": float("nan")} for row in rows if row["moment"] == "final"])
     assert [row["slope_t1"] for row in missing] == [None, None]
+
+
+def test_gamma_is_held_along_a_training(left: Snapshots) -> None:
+    made = task(replace(SMALL, data=replace(SMALL.data, fixed=True)))
+    specs = [each for each in made.points() if each.name.startswith("parity,seed=3,alpha=1,")]
+    points = [made.point(each, snapshot) for each in specs if (snapshot := left("parity", each.role)) is not None]
+    assert len(points) >= 2
+    assert len({point.wishes["gamma"] for point in points}) == 1
 
 
 def test_kernels_of_one_start_are_taken_once_and_learn_at_each_alpha(left: Snapshots) -> None:

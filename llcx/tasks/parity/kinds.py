@@ -34,11 +34,11 @@ def roles(kind: str) -> tuple[str, ...]:
     Raises ValueError for an unknown kind and for a fraction outside (0, 1).
     """
     name, _, fraction = kind.partition("=")
-    one_of("kernel.kinds", name, KINDS)
+    one_of("task.kernel.kinds", name, KINDS)
     if name == "running":
         return (f"loss={_share(kind, fraction):g}",)
     if fraction:
-        raise ValueError(f"kernel.kinds must hold {name}, got {kind}; only running=F has a fraction")
+        raise ValueError(f"task.kernel.kinds must hold {name}, got {kind}; only running=F has a fraction")
     return {"init": ("init",), "delta": ("init", "final"), "stretch": ("init", "fitted")}.get(name, ("final",))
 
 
@@ -48,7 +48,7 @@ def _share(kind: str, fraction: str) -> float:
     except ValueError:
         share = nan
     if not 0 < share < 1:
-        raise ValueError(f"kernel.kinds must hold running=F with F in (0, 1), a share of the loss, got {kind}")
+        raise ValueError(f"task.kernel.kinds must hold running=F with F in (0, 1), a share of the loss, got {kind}")
     return share
 
 

@@ -2,6 +2,7 @@
 
 moments.csv    a row for each member and moment of its training: time, losses, errors, norms, change of the kernel
 slopes.csv     a row for each two successive alphas of a width: d log t1 / d log alpha, the same of the kernel's change
+               until t1 and until the end
 kernels.csv    a row for each member and kernel of task.kernel.kinds: its statistics, and where its own flow ended
 alpha_star.csv a row for each width: alpha*, where it is searched for, and the interval that holds it
 ensembles.csv  a row for each alpha of a width with several seeds of the same strings: spread of F, error of its mean
@@ -142,27 +143,30 @@ def _source(cfg: Parity) -> Layerwise:
 
 
 def slopes(moments: Sequence[Row]) -> list[Row]:
-    """Between successive alphas of a member's own start: -1 for both where training is lazy."""
-    ladders: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    """Between successive alphas of a member's own start: -1 for all where training is lazy."""
+    ladders: dict[tuple[Any, ...], dict[float, Row]] = defaultdict(lambda: defaultdict(dict))
     for row in moments:
-        if row["moment"] == "final":
-            ladders[row["training"], row["seed"]].append(row)
+        if row["moment"] in ("t1", "final"):
+            rung = {"h": row["h"], "t1": row["t1"], f"kernel_change_{row['moment']}": row.get("kernel_change")}
+            ladders[row["training"], row["seed"]][row["alpha"]] |= rung
     found = []
     for (training, seed), ladder in ladders.items():
-        for low, high in pairwise(sorted(ladder, key=lambda row: row["alpha"])):
-            whose = {"training": training, "seed": seed, "h": low["h"]}
-            span = {"alpha_low": low["alpha"], "alpha_high": high["alpha"]}
-            grown = {f"slope_{name}": _slope(low, high, name) for name in ("t1", "kernel_change")}
-            found.append({**whose, **span, **grown})
+        for low, high in pairwise(sorted(ladder)):
+            whose = {"training": training, "seed": seed, "h": ladder[low]["h"], "alpha_low": low, "alpha_high": high}
+            names = ("t1", "kernel_change_t1", "kernel_change_final")
+            span = log(high / low)
+            found.append(
+                {**whose, **{f"slope_{name}": _slope(ladder[low], ladder[high], name, span) for name in names}}
+            )
     return found
 
 
-def _slope(low: Row, high: Row, name: str) -> float | None:
+def _slope(low: Row, high: Row, name: str, span: float) -> float | None:
     """None where there is no such number."""
     below, above = low.get(name), high.get(name)
     if below is None or above is None or not (below > 0 and above > 0):
         return None
-    return log(above / below) / log(high["alpha"] / low["alpha"])
+    return log(above / below) / span
 
 
 class _Kernel(NamedTuple):
@@ -277,7 +281,10 @@ def _ensembles(trained: Trained) -> Iterator[Row]:
 
 
 def _grams(trained: Trained) -> dict[str, Any]:
-    """`init <member>`, `final <member>` [R, R] of the first seed's smallest and largest alpha, rows by their labels."""
+    """`init <member>`, `final <member>` [R, R] of the first seed's smallest and largest alpha.
+
+    Rows are ordered by their labels, then by their relevant bits.
+    """
     group, cfg = trained.group, trained.group.cfg
     first = [i for i, arm in enumerate(group.arms) if arm.streams.seed == group.arms[0].streams.seed]
     ends = [i for i in first if i in trained.states["final"]]
@@ -288,7 +295,9 @@ def _grams(trained: Trained) -> dict[str, Any]:
     found = {}
     for i in dict.fromkeys((ordered[0], ordered[-1])):
         some = trained.ensemble.only([i])
-        order = some.data.y_train[0, :rows].argsort(stable=True)
+        x, y, support = some.data.x_train[0, :rows], some.data.y_train[0, :rows], some.data.support[0]
+        alike = (x[:, support].double() @ 2.0 ** torch.arange(len(support)).double()).argsort(stable=True)
+        order = alike[y[alike].argsort(stable=True)]
         for moment in ("init", "final"):
             gram = _gram(trained, some, trained.at(moment, [i]), rows)[0]
             found[f"{moment} {group.arms[i].name}".strip()] = gram[order][:, order].float().numpy()

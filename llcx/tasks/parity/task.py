@@ -9,13 +9,14 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from llcx import rng
 from llcx.likelihoods import Bernoulli
-from llcx.params import with_weights
+from llcx.params import flatten, with_weights
 from llcx.registry import DATA, MODELS, TASKS
 from llcx.tasks.generic import combinations, with_value
-from llcx.tasks.parity import bisection, course, data, tables, together
+from llcx.tasks.parity import bisection, course, data, kinds, tables, together
 from llcx.tasks.parity.schema import Network, Parity, Strings
 from llcx.tasks.parity.tables import Group
 from llcx.tasks.parity.together import Arm
@@ -37,6 +38,7 @@ class ParityTask:
     """Seeds x alphas of each width and encoding. Raises ValueError for settings that nothing can have."""
 
     def __init__(self, cfg: Parity, streams: Streams) -> None:
+        _check_kernels(cfg)
         self.name, self.cfg = cfg.name, cfg
         self.groups = tuple(_group(cfg, streams, values) for values in combinations(cfg, APART))
         self._places = {spec.name: (spec, place) for group in self.groups for spec, place in _specs(group)}
@@ -57,11 +59,17 @@ class ParityTask:
         module = with_weights(model.module, torch.as_tensor(snapshot["w"]))
         at = StatModel(module, model.nll, model.kl, root=model.root)
         rows = build_data(group.cfg, arm.strings or arm.streams)
-        return Point(spec.name, spec.coords, at, rows, Known(), "self")
+        return Point(spec.name, spec.coords, at, rows, Known(), "self", wishes={"gamma": gamma(model.module)})
 
     def analyse(self, rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
         del rows
         return tables.analyse(self.groups, snapshot)
+
+
+def gamma(start: nn.Module) -> float:
+    """10 P / |w0|^2, calibration's own at the start: held along a training, so that it is the model that changes."""
+    w0 = flatten(start)
+    return 10 * len(w0) / float(w0.double().square().sum())
 
 
 @MODELS.register("fully_connected", Network)
@@ -82,6 +90,18 @@ def build_data(cfg: Parity, streams: Streams) -> Data:
     else:
         x, y = data.every(cfg.data, found.support)
     return Data((x, (y + 1) / 2), len(y), cfg.data.mode)
+
+
+def _check_kernels(cfg: Parity) -> None:
+    """Raise ValueError for a kernel of no kind, or of a moment that the training does not keep."""
+    kept = {"init", "final", *course.milestones(cfg.fit)}
+    for kind in cfg.kernel.kinds:
+        for moment in kinds.roles(kind):
+            if moment not in kept:
+                share = moment.partition("=")[2]
+                raise ValueError(
+                    f"task.fit.losses must hold {share} for task.kernel.kinds={kind}, got {list(cfg.fit.losses)}"
+                )
 
 
 def _group(cfg: Parity, streams: Streams, values: dict[str, Any]) -> Group:
