@@ -121,7 +121,8 @@ def training(start: nn.Module, problem: Problem, tries: int) -> Reached:
             t, tried = t + dt, tried + 1
             new_out, new_grad = evaluated()
             dout = ((new_out - out) * alpha).abs().max().item()
-            dgrad = ((grad - new_grad).norm() ** 2 / (grad.norm() * new_grad.norm())).item()
+            still = grad.norm() == 0 or new_grad.norm() == 0
+            dgrad = 0.0 if still else ((grad - new_grad).norm() ** 2 / (grad.norm() * new_grad.norm())).item()
             if dgrad < limits[0] and dout < limits[1]:
                 dt *= 1.1 if dgrad < limits[0] / 2 and dout < limits[1] / 2 else 1.0
                 break
@@ -130,9 +131,10 @@ def training(start: nn.Module, problem: Problem, tries: int) -> Reached:
             optimizer.load_state_dict(saved[1])
             t = saved[2]
         out, grad = new_out, new_grad
-        if step == coming:
-            coming = next(due)
+        done = bool((alpha * out * y >= 1).all())  # where a notebook stops; here all have the same number of steps
+        if step == coming or done:
             told(module, start, grad)
+        coming = next(due) if step == coming else coming
     raise AssertionError("the loop has no other end")
 
 
@@ -144,6 +146,8 @@ def move(module: nn.Module, optimizer: torch.optim.Optimizer, grad: Tensor, dt: 
     for group in optimizer.param_groups:
         group["dt"] = dt
     optimizer.step()
+    for parameter in module.parameters():
+        parameter.grad = None
 
 
 @torch.no_grad()

@@ -38,7 +38,7 @@ def test_nothing_has_moved_at_the_start() -> None:
     for name in ("seed=0,alpha=0.01", "seed=0,alpha=10000"):
         assert first.metrics[f"train {name}/dfnorm"] == first.metrics[f"test {name}/dfnorm"] == 0
         assert first.metrics[f"train {name}/aloss"] == pytest.approx(1, abs=1e-8)
-        assert first.metrics[f"train {name}/err"] == 1 and first.metrics[f"train {name}/nd"] == 24
+        assert first.metrics[f"train {name}/err"] == 0.5 and first.metrics[f"train {name}/nd"] == 24
     assert first.step == 0 and sorted(first.snapshots) == ["init/seed=0,alpha=0.01", "init/seed=0,alpha=10000"]
 
 

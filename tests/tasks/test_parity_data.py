@@ -67,6 +67,13 @@ def test_encodings_show_the_same_strings() -> None:
     assert all(torch.equal(each.y_train, found["pm1"].y_train) for each in found.values())
 
 
+@pytest.mark.parametrize("encoding", ["pm1", "01", "centred", "sphere"])
+def test_bits_come_back_from_what_the_network_sees(encoding: str) -> None:
+    cfg = replace(SMALL, encoding=encoding, bias_column=True)
+    wanted = 1 - 2 * torch.tensor([[0, 1, 1, 0, 0, 0, 1, 0], [0] * 8]).double()
+    assert torch.equal(data.signs(cfg, data.encode(cfg, ((1 - wanted) / 2).long())), wanted)
+
+
 def test_the_string_of_zeros_stays_where_it_is_on_the_sphere() -> None:
     assert data.encode(replace(SMALL, encoding="sphere"), torch.zeros(1, 8).long()).norm() == 0
 

@@ -85,7 +85,7 @@ def test_time_is_learning_rate_times_steps() -> None:
 @pytest.mark.parametrize("method", ["sgd", "adam", "sign_sgd"])
 @pytest.mark.parametrize("online", [False, True])
 def test_a_descent_goes_on_from_every_event_as_if_nothing_had_been(method: str, online: bool) -> None:
-    cfg = descending(method, steps=15, learning_rate=0.01, batch_size=5, weight_decay=0.01)
+    cfg = descending(method, steps=9, learning_rate=0.01, batch_size=5, weight_decay=0.01)  # epochs of 4 steps
     cfg = replace(cfg, data=replace(cfg.data, online=online))
     assert_goes_on_from_every_event(trained(cfg, arms((1.0, 30.0))))
 

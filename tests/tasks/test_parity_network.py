@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from scipy import integrate
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.func import functional_call, vmap
 
 from llcx import params
@@ -75,6 +75,26 @@ def test_the_slope_of_an_activation_is_its_derivative(kind: str) -> None:
     torch.testing.assert_close(act.slope(z.detach()), z.grad, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_value_and_slope_at_once_are_those_one_by_one(kind: str) -> None:
+    act, z = activations.build(kind, 5.0, normalise=False), normals(200)
+    value, slope = act.both(z.clone())
+    torch.testing.assert_close(value, act.value(z), rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(slope, act.slope(z), rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("beta", [1.0, 5.0, 50.0])
+def test_softplus_is_exact_from_where_it_vanishes_to_where_it_is_linear(beta: float) -> None:
+    z = torch.cat([torch.linspace(-1e3, 1e3, 9999), torch.linspace(-8, 8, 9999), torch.zeros(1)]).double()
+    value, slope = activations.build("softplus", beta, normalise=False).both(z.clone())
+    wanted = torch.nn.functional.softplus(z, beta, threshold=40)
+    seen = wanted > 1e-290
+    assert ((value - wanted).abs() / wanted)[seen].max() < 1e-12 and value[~seen].max() < 1e-290
+    assert torch.equal(slope, torch.sigmoid(beta * z)) and 0 < wanted[seen].min() < 1e-200
+    naive = -torch.sigmoid(-beta * z).log() / beta
+    assert ((naive - wanted).abs() / wanted)[seen].max() > 1e-3
+
+
 def test_an_unknown_activation_is_refused() -> None:
     with pytest.raises(ValueError, match=r"task\.model\.act must be one of softplus, relu, tanh, silu, got gelu"):
         Network(act="gelu")
@@ -100,7 +120,7 @@ def test_the_gradient_by_hand_is_that_of_autograd(cfg: Network) -> None:
         wanted, its_grad = by_autograd(net, w[member], x, slope[member])
         torch.testing.assert_close(f[member], wanted, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(grad[member], its_grad, rtol=1e-12, atol=1e-12)
-    assert torch.equal(net.gradient(w, x, slope), grad)
+    assert torch.equal(net.gradient(w, x, slope), grad) and torch.equal(net.outputs(w, x), f)
 
 
 @pytest.mark.parametrize("cfg", SHAPES[1::4], ids=lambda cfg: f"{cfg.layers}-{cfg.act}")
@@ -115,17 +135,23 @@ def test_factors_make_the_tangent_kernel(cfg: Network) -> None:
     torch.testing.assert_close(kernel, jacobian @ jacobian.mT, rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("numbers", [1, 90, 400])
-def test_taking_rows_in_turn_changes_nothing(numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    net, x, slope = FullyConnected(SHAPES[-1], 5), normals(3, 11, 5), normals(3, 11, seed=2)
-    w = weights(net)
+@pytest.mark.parametrize("cfg", SHAPES[::3], ids=lambda cfg: f"{cfg.layers}-{cfg.act}")
+@pytest.mark.parametrize(
+    ("cached", "most", "turns"), [(1, 7 * 11, 7), (2 * 11 * 7, 7 * 11, 4), (1, 30, 21), (1, 1, 77)]
+)
+def test_taking_members_and_rows_in_turn_changes_nothing(
+    cfg: Network, cached: int, most: int, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, x, slope = FullyConnected(cfg, 5), normals(7, 11, 5), normals(7, 11, seed=2)
+    w = weights(net, 7)
     f, grad = net.pull(w, x, lambda f: f * slope)
-    monkeypatch.setattr(network, "NUMBERS", numbers)
-    assert len(net._parts(w, x)) > 1
-    parts = net.pull(w, x, lambda f: f * slope)
-    torch.testing.assert_close(net.outputs(w, x), f, rtol=1e-13, atol=1e-14)
-    torch.testing.assert_close(parts[0], f, rtol=1e-13, atol=1e-14)
-    torch.testing.assert_close(parts[1], grad, rtol=1e-12, atol=1e-13)
+    monkeypatch.setattr(network, "CACHED", cached)
+    monkeypatch.setattr(network, "MOST", most)
+    assert len(list(net._turns(x))) == turns
+    by_turns = net.pull(w, x, lambda f: f * slope)
+    assert torch.equal(net.outputs(w, x), by_turns[0])
+    torch.testing.assert_close(by_turns[0], f, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(by_turns[1], grad, rtol=1e-12, atol=1e-13)
 
 
 def test_members_may_have_inputs_of_their_own() -> None:
@@ -159,9 +185,9 @@ def test_the_output_has_unit_power_in_the_tangent_scale_and_one_over_h_in_mean_f
         FullyConnected(Network(h=60, layers=2, bias=0.0, out_scale=scale, normalise=normalise), 12)
         for scale, normalise in (("ntk", False), ("ntk", True), ("mf", True))
     )
-    w = weights(ntk, 2000)
+    w = weights(ntk, 800)
     squares = ntk.outputs(w, x).square().mean()
-    assert abs(squares - 1) < 5 * sqrt(2.2 / 2000)
+    assert abs(squares - 1) < 5 * sqrt(2.2 / 800)
     assert raw.outputs(w, x).square().mean() < 0.6
     torch.testing.assert_close(mf.outputs(w, x) * sqrt(60), ntk.outputs(w, x))
 
@@ -197,6 +223,29 @@ def test_any_module_is_a_field() -> None:
     assert not its_grad.requires_grad and not its_f.requires_grad
 
 
+class Residual(nn.Module):
+    """A block with a way past it: no member of the family above."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block, self.head = nn.Conv1d(1, 1, 3, padding=1, dtype=torch.float64), nn.Linear(5, 1, dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x + torch.tanh(self.block(x.unsqueeze(1)).squeeze(1)))
+
+
+def test_a_residual_net_is_a_field_as_well() -> None:
+    module, x, slope = Residual(), normals(2, 6, 5), normals(2, 6, seed=2)
+    field, w = OfModule(module), normals(2, 10, seed=3)
+    f, grad = field.pull(w, x, lambda f: f * slope)
+    for member in range(2):
+        own = params.with_weights(module, w[member])
+        out = own(x[member]).squeeze(1)
+        torch.testing.assert_close(f[member], out.detach())
+        wanted = torch.autograd.grad(out @ (out.detach() * slope[member]), list(own.parameters()))
+        torch.testing.assert_close(grad[member], torch.cat([part.flatten() for part in wanted]))
+
+
 def test_single_precision_stays_so() -> None:
     net = FullyConnected(Network(h=7, dtype="float32"), 5)
     w, x = weights(net), normals(6, 5)
@@ -214,6 +263,7 @@ def test_the_probe_tells_relevant_inputs_from_the_others() -> None:
     assert found["relevant"].item() == found["drelevant"].item() == pytest.approx(sqrt(12.5))
     assert found["irrelevant"].item() == pytest.approx(1.0)
     assert found["norm.W0"].item() == pytest.approx(sqrt(214)) and found["dnorm.B1"].item() == 0
+    assert found["dmax"].item() == 9
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """task=parity as a task: its arms, points and data, and what it leaves under analysis/."""
 
 from dataclasses import replace
+from itertools import pairwise
 from math import log2
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from llcx import gradients, rng
-from llcx.tasks.parity import data, tables, together
+from llcx.tasks.parity import data, machines, tables, together
 from llcx.tasks.parity.kernels import Blocks, Layerwise, blocks
 from llcx.tasks.parity.schema import Checkpoints, Fit, Flow, Grid, Kernel, Network, Parity, Search, Stop, Strings
 from llcx.tasks.parity.task import ParityTask, moments
@@ -180,7 +181,7 @@ def test_a_kernel_with_full_rank_interpolates_and_predicts_what_it_holds() -> No
     y, y_test = torch.tensor([[1.0, -1, 1]]).double(), torch.tensor([[1.0, -1]]).double()
     strings = data.Strings(torch.zeros(1, 3, 1), y, torch.zeros(1, 2, 1), y_test, torch.zeros(1, 1).long())
     tetr = torch.tensor([[[1.0, 0, 0], [1.0, 0, 0.5]]]).double()
-    found = tables.interpolated(Blocks(torch.eye(3).double()[None], tetr, torch.zeros(1, 0, 0)), strings)
+    found = machines.interpolated(Blocks(torch.eye(3).double()[None], tetr, torch.zeros(1, 0, 0)), strings)
     assert float(found["interpolation_train_err"]) == 0
     assert float(found["interpolation_test_err"]) == 0.5
 
@@ -233,3 +234,18 @@ def test_settings_that_nothing_can_have_are_refused(change: dict[str, Any], told
 def test_a_population_of_too_many_strings_is_refused() -> None:
     with pytest.raises(ValueError, match=r"task\.data\.d must be <= 16 with mode=population, got 30"):
         Strings(d=30, mode="population")
+
+
+def test_neurons_are_told_apart_where_nothing_is_subtracted() -> None:
+    cfg = replace(SMALL, model=Network(h=12, subtract=False), seeds=1, grid=Grid(alpha=[1.0]))
+    made = task(cfg)
+    found = made.analyse([], trained(made)).tables
+    at_end = [row for row in found["neurons"] if row["moment"] == "final"]
+    assert [row["neuron"] for row in at_end] == list(range(1, 13))
+    assert all(a["norm"] >= b["norm"] for a, b in pairwise(at_end))
+    assert {row["moment"] for row in found["sparsity"]} >= {"init", "final"}
+    assert all(1 <= row["neurons_needed"] <= 12 and 0 <= row["accuracy"] <= 1 for row in found["sparsity"])
+
+
+def test_networks_with_their_start_subtracted_have_no_neurons_of_their_own(left: Snapshots) -> None:
+    assert analysed(left).keys().isdisjoint({"neurons", "sparsity"})

@@ -20,19 +20,24 @@ class Activation(NamedTuple):
 
     value: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]  # its derivative
+    both: Callable[[Tensor], tuple[Tensor, Tensor]]  # value and slope at once; writes over its argument
     gain: float
 
 
 def build(kind: str, beta: float, normalise: bool) -> Activation:
     """`beta` is that of softplus; without `normalise` the gain is 1. Raises ValueError for an unknown kind."""
     one_of("task.model.act", kind, ACTIVATIONS)
-    value, slope = {
-        "softplus": (lambda z: functional.softplus(z, beta, threshold=40), lambda z: torch.sigmoid(beta * z)),
-        "relu": (torch.relu, lambda z: (z > 0).to(z)),
-        "tanh": (torch.tanh, lambda z: 1 - z.tanh().square()),
-        "silu": (functional.silu, _silu_slope),
+    functions = {
+        "softplus": (
+            lambda z: functional.softplus(z, beta, threshold=40),
+            lambda z: torch.sigmoid(beta * z),
+            lambda z: _softplus(z, beta),
+        ),
+        "relu": (torch.relu, lambda z: (z > 0).to(z), _relu),
+        "tanh": (torch.tanh, lambda z: 1 - z.tanh().square(), _tanh),
+        "silu": (functional.silu, lambda z: _silu(z.clone())[1], _silu),
     }[kind]
-    return Activation(value, slope, second_moment(kind, beta) ** -0.5 if normalise else 1.0)
+    return Activation(*functions, second_moment(kind, beta) ** -0.5 if normalise else 1.0)
 
 
 @cache
@@ -45,6 +50,25 @@ def second_moment(kind: str, beta: float) -> float:
     return float((torch.from_numpy(weights / weights.sum()) * values.square()).sum())
 
 
-def _silu_slope(z: Tensor) -> Tensor:
+def _softplus(z: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """max(z, 0) - log(1 - m) / beta, m = min(s, 1 - s), s the slope: nothing overflows or is rounded away."""
+    s = (beta * z).sigmoid_()
+    m = 1 - s
+    torch.minimum(m, s, out=m)
+    return z.clamp_(min=0).sub_(m.neg_().log1p_(), alpha=1 / beta), s
+
+
+def _relu(z: Tensor) -> tuple[Tensor, Tensor]:
+    slope = (z > 0).to(z)
+    return z.relu_(), slope
+
+
+def _tanh(z: Tensor) -> tuple[Tensor, Tensor]:
+    value = z.tanh_()
+    return value, 1 - value.square()
+
+
+def _silu(z: Tensor) -> tuple[Tensor, Tensor]:
     s = torch.sigmoid(z)
-    return s * (1 + z * (1 - s))
+    value = z.mul_(s)
+    return value, s + value * (1 - s)

@@ -98,6 +98,12 @@ def encode(cfg: schema.Strings, bits: Bits) -> Float[Tensor, "N inputs"]:
     return torch.cat([x, torch.ones(len(x), 1).to(x)], 1) if cfg.bias_column else x
 
 
+def signs(cfg: schema.Strings, x: Float[Tensor, "*M N inputs"]) -> Float[Tensor, "*M N d"]:
+    """1 - 2 b of each bit, back from what the network sees."""
+    ones = x[..., : cfg.d] < 0 if cfg.encoding == "pm1" else x[..., : cfg.d] > 0
+    return 1 - 2 * ones.to(x)
+
+
 def distinct(d: int, count: int, generator: Generator) -> Bits:
     """`count` different strings of d bits, uniform; a longer sequence begins with a shorter one. Needs count <= 2^d."""
     if 2**d <= max(PERMUTED, 4 * count):

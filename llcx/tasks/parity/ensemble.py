@@ -41,6 +41,10 @@ class Problem:
     loss: Loss
     subtract: bool = True  # f(w0, x) from f
     probe: Probe | None = None
+    watch: "Watch | None" = None
+
+
+Watch = Callable[["Ensemble", Members], Mapping[str, PerMember]]  # (ensemble, w) -> metrics of its outputs
 
 
 class Ensemble:
@@ -99,16 +103,20 @@ class Ensemble:
             test = self._fit(self.model.outputs(w, self.data.x_test), self.base_test, self.data.y_test)
             found |= {f"test/{name}": value for name, value in test.items()}
         probed = {} if self.problem.probe is None else self.problem.probe(w, self.w0, self.data.support)
-        norms = {"norm": w.norm(dim=1), "dnorm": (w - self.w0).norm(dim=1), **probed}
+        watched = {} if self.problem.watch is None else self.problem.watch(self, w)
+        norms = {"norm": w.norm(dim=1), "dnorm": (w - self.w0).norm(dim=1), **probed, **watched}
         return found | {f"train/{name}": value for name, value in norms.items()}
 
     def _fit(self, f: Outputs, base: Outputs, y: Outputs) -> dict[str, PerMember]:
-        """Of one set of rows: losses, share of wrong rows, rows within the margin, the margins, rms of f - f0 and f."""
+        """Of one set of rows: losses, share of wrong rows, rows within the margin, the margins, rms of f - f0 and f.
+
+        A row with F = 0, which is every row at the start, is half wrong.
+        """
         loss, margins = self.loss.value(f - base, y).double().mean(1), self.loss.margins(f - base, y)
         return {
             "loss": loss,
             "aloss": self.alpha * loss,
-            "err": (margins <= 0).double().mean(1),
+            "err": (margins < 0).double().mean(1) + (margins == 0).double().mean(1) / 2,
             "nd": (margins < self.problem.loss.margin).double().sum(1),
             "margin_min": margins.amin(1),
             "margin_median": margins.median(1).values,

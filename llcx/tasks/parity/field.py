@@ -19,7 +19,10 @@ class Field(Protocol):
         """f."""
 
     def pull(self, w: Members, x: Inputs, slopes: Callable[[Outputs], Outputs]) -> tuple[Outputs, Members]:
-        """f, and sum_i slopes(f)_i df_i/dw of each member."""
+        """f, and sum_i slopes(f)_i df_i/dw of each member.
+
+        slopes(f)_i depends on f_i alone: it is asked for before other outputs are known, and again after.
+        """
 
 
 class OfModule:

@@ -9,7 +9,8 @@ In a layer z = W a + b B, with the scaling in a and the signal delta = df/dz, th
 b delta for B. So the tangent kernel is sum_l (delta_l . delta_l') (a_l . a_l' + b^2).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from math import prod
 from typing import NamedTuple
 
@@ -23,7 +24,8 @@ from llcx.tasks.parity.schema import Network
 Members = Float[Tensor, "M P"]
 Outputs = Float[Tensor, "M N"]
 Inputs = Float[Tensor, "N D"] | Float[Tensor, "M N D"]  # the same for all members, or each member's own
-NUMBERS = 2**23  # activations kept at a time; where there are more, rows are taken in turn
+CACHED = 2**17  # activations of a layer, of all members whose turn it is: they stay in the cache on the way back
+MOST = 2**20  # activations of a layer of one member; where there are more, rows are taken in turn
 
 
 class Factor(NamedTuple):
@@ -38,7 +40,7 @@ class _Trace(NamedTuple):
     """What a forward pass leaves for the way back."""
 
     inputs: list[Tensor]  # of each layer, [M, N, in], without its scaling
-    arguments: list[Tensor]  # of each activation, [M, N, h]
+    slopes: list[Tensor]  # of each activation, [M, N, h]
 
 
 class _Layer(NamedTuple):
@@ -89,28 +91,29 @@ class FullyConnected:
         return {name: part.unflatten(-1, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def outputs(self, w: Members, x: Inputs) -> Outputs:
-        """f."""
-        return torch.cat([self._forward(w, part)[0] for part in self._parts(w, x)], 1)
+        """f, to the last bit that of `pull`."""
+        x = self._rows(w, x)
+        f = w.new_empty(x.shape[:2])
+        for own, rows in self._turns(x):
+            f[own, rows] = self._forward(w[own], x[own, rows])[0]
+        return f
 
     def gradient(self, w: Members, x: Inputs, slope: Outputs) -> Members:
         """sum_i slope_i df_i/dw."""
-        parts = self._parts(w, x)
-        slopes = slope.split(parts[0].shape[-2], dim=1)
-        grads = [self._backward(w, self._forward(w, part)[1], own) for part, own in zip(parts, slopes, strict=True)]
-        return torch.stack(grads).sum(0) if len(grads) > 1 else grads[0]
+        return self.pull(w, x, lambda _: slope)[1]
 
     def pull(self, w: Members, x: Inputs, slopes: Callable[[Outputs], Outputs]) -> tuple[Outputs, Members]:
-        """f, and `gradient` with slopes(f), in one pass where the rows need not be taken in turn."""
-        parts = self._parts(w, x)
-        if len(parts) == 1:
-            f, trace = self._forward(w, parts[0])
-            return f, self._backward(w, trace, slopes(f))
-        f = self.outputs(w, x)
-        return f, self.gradient(w, x, slopes(f))
+        """f, and `gradient` with slopes(f); the slope of an example must depend on its own f alone."""
+        x = self._rows(w, x)
+        f, found = w.new_zeros(x.shape[:2]), torch.zeros_like(w)
+        for own, rows in self._turns(x):
+            f[own, rows], trace = self._forward(w[own], x[own, rows])
+            found[own] += self._backward(w[own], trace, slopes(f)[own, rows])
+        return f, found
 
     def factors(self, w: Members, x: Inputs) -> list[Factor]:
         """Of each layer, for all rows at once."""
-        f, trace = self._forward(w, x.to(w).expand(len(w), *x.shape[-2:]))
+        f, trace = self._forward(w, self._rows(w, x))
         signals = self._signals(w, trace, torch.ones_like(f))
         pairs = zip(signals, trace.inputs, self.gains, strict=True)
         return [Factor(delta, gain * a, self.cfg.bias) for delta, a, gain in pairs]
@@ -123,45 +126,52 @@ class FullyConnected:
         named = self.named(w)
         return [_Layer(named[f"W{i}"], named.get(f"B{i}"), gain) for i, gain in enumerate(self.gains)]
 
-    def _parts(self, w: Members, x: Inputs) -> list[Float[Tensor, "M n D"]]:
-        """The rows, so many at a time that what a forward pass leaves stays small."""
-        rows = max(1, NUMBERS // (len(w) * sum(self.widths)))
-        return list(x.to(w).expand(len(w), *x.shape[-2:]).split(rows, dim=1))
+    def _rows(self, w: Members, x: Inputs) -> Float[Tensor, "M N D"]:
+        return x.to(w).expand(len(w), *x.shape[-2:])
+
+    def _turns(self, x: Float[Tensor, "M N D"]) -> Iterator[tuple[slice, slice]]:
+        """Members, and rows, that go through all layers and back before the next do."""
+        members, rows = max(1, CACHED // max(1, x.shape[1] * self.cfg.h)), max(1, MOST // self.cfg.h)
+        starts = product(range(0, len(x), members), range(0, x.shape[1], rows))
+        return ((slice(own, own + members), slice(row, row + rows)) for own, row in starts)
 
     def _forward(self, w: Members, x: Float[Tensor, "M N D"]) -> tuple[Outputs, _Trace]:
         *hidden, last = self._layers(w)
         trace = _Trace([x], [])
         for layer in hidden:
-            trace.arguments.append(layer(trace.inputs[-1], self.cfg.bias))
-            trace.inputs.append(self.act.value(trace.arguments[-1]))
+            value, slope = self.act.both(layer(trace.inputs[-1], self.cfg.bias))
+            trace.inputs.append(value)
+            trace.slopes.append(slope)
         return last(trace.inputs[-1], self.cfg.bias).squeeze(2), trace
 
     def _signals(self, w: Members, trace: _Trace, slope: Outputs) -> list[Float[Tensor, "M N out"]]:
         """slope df/dz of each layer, the first one first."""
         signals = [slope.unsqueeze(2)]
-        for layer, z in zip(self._layers(w)[:0:-1], reversed(trace.arguments), strict=True):
-            signals.append((signals[-1] @ layer.weight).mul_(layer.gain).mul_(self.act.slope(z)))
+        for layer, turned in zip(self._layers(w)[:0:-1], reversed(trace.slopes), strict=True):
+            weight = layer.gain * layer.weight
+            one = weight.shape[1] == 1  # the outer product by itself is faster
+            signals.append((signals[-1] * weight if one else torch.bmm(signals[-1], weight)).mul_(turned))
         return signals[::-1]
 
     def _backward(self, w: Members, trace: _Trace, slope: Outputs) -> Members:
         found = []
         for delta, a, gain in zip(self._signals(w, trace, slope), trace.inputs, self.gains, strict=True):
-            found.append(torch.bmm(delta.mT, a).mul_(gain).flatten(1))
+            found.append(torch.bmm(a.mT, delta).mul_(gain).mT.flatten(1))
             if self.cfg.bias:
                 found.append(delta.sum(1).mul_(self.cfg.bias))
         return torch.cat(found, 1)
 
 
 class Probe:
-    """Norms of every layer and of its change, and how large the inputs of the support stand out in the first one."""
+    """Norms of every layer and of its change, and how much the inputs of the support stand out in the first one."""
 
     def __init__(self, network: FullyConnected, bits: int) -> None:
         """`bits` inputs are bits of the string; a bias column after them belongs to neither side."""
         self.network, self.bits = network, bits
 
     def __call__(self, w: Members, w0: Members, support: Int[Tensor, "M k"]) -> dict[str, Float[Tensor, " M"]]:
-        """norm.W0, dnorm.W0, ..; rms of W_0's entries of relevant and irrelevant bits, and of their change."""
-        found: dict[str, Tensor] = {}
+        """norm.W0, dnorm.W0, ..; dmax of any weight; rms of W_0 at relevant and irrelevant bits, and of its change."""
+        found: dict[str, Tensor] = {"dmax": (w - w0).abs().amax(1)}
         for letter, at in (("", w), ("d", w - w0)):
             named = self.network.named(at)
             found |= {f"{letter}norm.{name}": part.flatten(1).norm(dim=1) for name, part in named.items()}

@@ -178,6 +178,7 @@ class Checkpoints:
 
     rate: float = 0.1  # growth of the distance between two; 0.01: every step for the first 100
     spacing: int = 100  # steps between two in the end
+    fourier: bool = False  # what F is made of and what pulls at its inputs, each time (llcx/tasks/parity/probes.py)
 
     def __post_init__(self) -> None:
         _positive("task.fit.checkpoints", rate=self.rate)

@@ -5,60 +5,26 @@ slopes.csv     a row for each two successive alphas of a width: d log t1 / d log
                until t1 and until the end
 kernels.csv    a row for each member and kernel of task.kernel.kinds: its statistics, and where its own flow ended
 alpha_star.csv a row for each width: alpha*, where it is searched for, and the interval that holds it
+neurons.csv    a row for each neuron at each moment of networks of one hidden layer with nothing subtracted: its norm
+sparsity.csv   a row for each of these networks and moments: how few of its neurons say what all of them say
 ensembles.csv  a row for each alpha of a width with several seeds of the same strings: spread of F, error of its mean
 spectra.npz    of each member and kernel: eigenvalues, labels along eigenvectors; grams.npz: init and final of two
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import log
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from llcx.tasks.parity import bisection, course, duals, kinds, spectra, together
-from llcx.tasks.parity.data import Strings
-from llcx.tasks.parity.ensemble import Ensemble
-from llcx.tasks.parity.kernels import Blocks, Layerwise, blocks
-from llcx.tasks.parity.kinds import Study
-from llcx.tasks.parity.schema import Parity
-from llcx.tasks.parity.together import Arm
-from llcx.types import Snapshots, State, Tables
+from llcx.tasks.parity import bisection, machines, neurons, spectra, together
+from llcx.tasks.parity.trained import Group, Row, Trained, gram, left
+from llcx.types import Snapshots, Tables
 
-Row = dict[str, Any]
 SAID = ("train/loss", "train/err", "train/nd", "test/loss", "test/err", "train/norm", "train/dnorm")
-MACHINE = ("train/err", "test/err", "train/aloss")  # of a kernel's own flow
-DRAWN = 128  # rows of a kernel that is kept as a picture
-
-
-class Group(NamedTuple):
-    """Members that are one training."""
-
-    name: str
-    cfg: Parity
-    coords: Mapping[str, Any]  # of the axes
-    arms: Sequence[Arm]
-
-    def about(self, arm: Arm) -> Row:
-        """The columns that say whose row it is."""
-        cfg = self.cfg
-        which = {"training": self.name, "member": arm.name, "seed": arm.streams.seed, "h": cfg.model.h}
-        scales = {"alpha": arm.alpha, "alpha_reduced": cfg.model.reduced(arm.alpha)}
-        return {**which, **scales, "encoding": cfg.data.encoding, "bias_column": cfg.data.bias_column}
-
-
-class Trained(NamedTuple):
-    """A group and the snapshots that its training left."""
-
-    group: Group
-    ensemble: Ensemble
-    states: Mapping[str, Mapping[int, State]]  # moment -> member -> snapshot
-
-    def at(self, moment: str, members: Sequence[int]) -> Tensor:
-        """Weights [m, P] of members at a moment that they have."""
-        return torch.stack([torch.as_tensor(self.states[moment][i]["w"]) for i in members])
+FAITHFUL = 0.98  # of a network that is pruned: share of the strings on which it says what the whole one says
 
 
 def analyse(groups: Sequence[Group], snapshot: Snapshots) -> Tables:
@@ -67,28 +33,20 @@ def analyse(groups: Sequence[Group], snapshot: Snapshots) -> Tables:
     arrays: dict[str, Any] = {}
     for group in groups:
         tables["alpha_star"] += _alpha_star(group, snapshot)
-        trained = _trained(group, snapshot)
+        trained = left(group, snapshot)
         if trained is None:
             continue
         tables["moments"] += _moments(trained)
-        machines = _kernels(trained)
-        tables["kernels"] += [found.row for found in machines]
-        arrays |= {f"spectra {group.name}": _spectra(machines)} if machines else {}
+        kernels = machines.kernels(trained)
+        tables["kernels"] += [found.row for found in kernels]
+        arrays |= {f"spectra {group.name}": machines.decompositions(kernels)} if kernels else {}
         tables["ensembles"] += _ensembles(trained)
-        arrays |= {f"grams {group.name}": found} if (found := _grams(trained)) else {}
+        arrays |= {f"grams {group.name}": found} if (found := machines.grams(trained)) else {}
+        norms, needed = _neurons(trained)
+        tables["neurons"] += norms
+        tables["sparsity"] += needed
     tables["slopes"] = slopes(tables["moments"])
     return Tables({name: rows for name, rows in tables.items() if rows}, arrays)
-
-
-def _trained(group: Group, snapshot: Snapshots) -> Trained | None:
-    """None where not even the start was kept."""
-    states: dict[str, dict[int, State]] = {}
-    for moment in ("init", *course.milestones(group.cfg.fit), "final"):
-        kept = {i: snapshot(group.name, course.role(moment, arm.name)) for i, arm in enumerate(group.arms)}
-        states[moment] = {i: state for i, state in kept.items() if state is not None}
-    if len(states["init"]) < len(group.arms):
-        return None
-    return Trained(group, together.ensemble(group.cfg, group.arms), states)
 
 
 def _alpha_star(group: Group, snapshot: Snapshots) -> Iterator[Row]:
@@ -127,19 +85,10 @@ def _told(trained: Trained, moment: str, members: Sequence[int]) -> dict[str, Te
     rows = min(trained.group.cfg.kernel.rows, some.data.x_train.shape[1])
     if rows < 2:
         return told
-    now, first = (_gram(trained, some, at, rows) for at in (w, trained.at("init", members)))
+    now, first = (gram(trained, some, at, rows) for at in (w, trained.at("init", members)))
     y = some.data.y_train[:, :rows]
     told |= {"kernel_change": spectra.change(now, first), "alignment": spectra.alignment(now, y)}
     return told | {"dimension": spectra.intrinsic_dimension(now)}
-
-
-def _gram(trained: Trained, some: Ensemble, w: Tensor, rows: int) -> Tensor:
-    x = some.data.x_train[:, :rows]
-    return blocks(_source(trained.group.cfg), w, x, x[:, :0], tete=False).trtr
-
-
-def _source(cfg: Parity) -> Layerwise:
-    return Layerwise(together.network(cfg))
 
 
 def slopes(moments: Sequence[Row]) -> list[Row]:
@@ -169,98 +118,6 @@ def _slope(low: Row, high: Row, name: str, span: float) -> float | None:
     return log(above / below) / span
 
 
-class _Kernel(NamedTuple):
-    """A kernel of one member."""
-
-    label: str
-    row: Row
-    spectrum: spectra.Spectrum  # of one member: [1, N]
-
-
-def _kernels(trained: Trained) -> list[_Kernel]:
-    """Every kind that is asked for, of the members that came as far as it needs."""
-    return [found for kind in trained.group.cfg.kernel.kinds for found in _kernels_of(trained, kind)]
-
-
-def _kernels_of(trained: Trained, kind: str) -> list[_Kernel]:
-    group, needed = trained.group, kinds.roles(kind)
-    members = [i for i in range(len(group.arms)) if all(i in trained.states[role] for role in needed)]
-    if not members:
-        return []
-    owners = _owners(group.arms, members, alike=kind == "init")
-    distinct = sorted(set(owners.values()))
-    some = trained.ensemble.only(distinct)
-    weights = {role: trained.at(role, distinct) for role in needed}
-    study = Study(_source(group.cfg), some.data, group.cfg.data.d, _probe(some))
-    theta = study.kernel(kind, weights, tete=False)
-    statistics = spectra.statistics(theta.trtr, some.data.y_train)
-    spectrum = spectra.spectrum(theta.trtr, some.data.y_train)
-    place = {i: distinct.index(owner) for i, owner in owners.items()}
-    ends, limits = dict[int, Row](), dict[str, Tensor]()
-    if kinds.trainable(kind):
-        ends, limits = _machines(trained, theta, some.data, place), interpolated(theta, some.data)
-    found = []
-    for i in members:
-        own = {name: float(values[place[i]]) for name, values in {**statistics, **limits}.items()}
-        row = {**group.about(group.arms[i]), "kernel": kind, **own, **ends.get(i, {})}
-        own_spectrum = spectra.Spectrum(*(part[place[i] : place[i] + 1] for part in spectrum))
-        found.append(_Kernel(",".join(part for part in (group.arms[i].name, kind) if part), row, own_spectrum))
-    return found
-
-
-def interpolated(theta: Blocks, strings: Strings) -> dict[str, Tensor]:
-    """Errors [M] of the interpolation of least norm in a kernel's own space, where its flow of mse would end."""
-    phi = duals.features(theta)
-    w = torch.linalg.lstsq(phi.train, strings.y_train.unsqueeze(2), driver="gelsd").solution
-    found = {}
-    for split, x, y in (("train", phi.train, strings.y_train), ("test", phi.test, strings.y_test)):
-        found[f"interpolation_{split}_err"] = (((x @ w).squeeze(2) * y) <= 0).double().mean(1)
-    return found
-
-
-def _owners(arms: Sequence[Arm], members: Sequence[int], *, alike: bool) -> dict[int, int]:
-    """member -> the first member with the same kernel; `alike`: all those of a seed have one."""
-    first: dict[int, int] = {}
-    return {i: first.setdefault(arms[i].streams.seed, i) if alike else i for i in members}
-
-
-def _probe(some: Ensemble) -> Any:
-    if some.problem.probe is None:
-        raise ValueError("the ensemble must have a probe, got none; kernels need the relevant weights")
-    return some.problem.probe
-
-
-def _machines(trained: Trained, theta: Blocks, strings: Strings, place: Mapping[int, int]) -> dict[int, Row]:
-    """member -> where the flow with its kernel ended, at the same alpha, momentum and stop as the network's."""
-    group, cfg = trained.group, trained.group.cfg
-    asked = [
-        duals.Machine(str(i), at, group.arms[i].alpha, cfg.fit.flow.tau(cfg.model.h, group.arms[i].alpha))
-        for i, at in place.items()
-    ]
-    training = duals.flow(f"{group.name} kernel", theta, strings, asked, cfg.loss, cfg.fit)
-    ends: dict[int, Row] = {}
-    last: dict[str, float] = {}
-    for event in training.steps(training.start()):
-        last.update(event.metrics)
-        for role, state in event.snapshots.items():
-            moment, _, name = role.partition("/")
-            if moment == "final":
-                ends[int(name)] = {f"machine_{key}": state[key] for key in ("step", "t", "t1", "stopped")}
-    for i, end in ends.items():
-        for split, name in (key.split("/") for key in MACHINE):
-            end[f"machine_{split}_{name}"] = last.get(f"{split} {i}/{name}")
-    return ends
-
-
-def _spectra(found: Sequence[_Kernel]) -> dict[str, Any]:
-    """`values <member>,<kernel>` and `projections ..` [N]."""
-    arrays = {}
-    for each in found:
-        arrays[f"values {each.label}"] = each.spectrum.values[0].numpy()
-        arrays[f"projections {each.label}"] = each.spectrum.projections[0].numpy()
-    return arrays
-
-
 def _ensembles(trained: Trained) -> Iterator[Row]:
     """Of the members of one alpha whose seeds share their strings, at the end."""
     group, cfg = trained.group, trained.group.cfg
@@ -280,25 +137,24 @@ def _ensembles(trained: Trained) -> Iterator[Row]:
         yield {**about, "seeds": len(members), **spread, **wrong}
 
 
-def _grams(trained: Trained) -> dict[str, Any]:
-    """`init <member>`, `final <member>` [R, R] of the first seed's smallest and largest alpha.
-
-    Rows are ordered by their labels, then by their relevant bits.
-    """
-    group, cfg = trained.group, trained.group.cfg
-    first = [i for i, arm in enumerate(group.arms) if arm.streams.seed == group.arms[0].streams.seed]
-    ends = [i for i in first if i in trained.states["final"]]
-    rows = min(DRAWN, cfg.kernel.rows, cfg.data.n_train)
-    if not ends or rows < 2:
-        return {}
-    ordered = sorted(ends, key=lambda i: group.arms[i].alpha)
-    found = {}
-    for i in dict.fromkeys((ordered[0], ordered[-1])):
-        some = trained.ensemble.only([i])
-        x, y, support = some.data.x_train[0, :rows], some.data.y_train[0, :rows], some.data.support[0]
-        alike = (x[:, support].double() @ 2.0 ** torch.arange(len(support)).double()).argsort(stable=True)
-        order = alike[y[alike].argsort(stable=True)]
-        for moment in ("init", "final"):
-            gram = _gram(trained, some, trained.at(moment, [i]), rows)[0]
-            found[f"{moment} {group.arms[i].name}".strip()] = gram[order][:, order].float().numpy()
-    return found
+def _neurons(trained: Trained) -> tuple[list[Row], list[Row]]:
+    """Rows of neurons.csv and of sparsity.csv."""
+    group, norms, needed = trained.group, list[Row](), list[Row]()
+    if group.cfg.model.layers > 1 or group.cfg.model.subtract:
+        return norms, needed
+    net = together.network(group.cfg)
+    for moment, members in ((moment, sorted(states)) for moment, states in trained.states.items() if states):
+        some, w = trained.ensemble.only(members), trained.at(moment, members)
+        sizes = neurons.norms(net, w).sort(1, descending=True).values
+        cut, test = (
+            neurons.pruned(net, w, x, y)
+            for x, y in ((some.data.x_train, some.data.y_train), (some.data.x_test, some.data.y_test))
+        )
+        fewest, many = neurons.sparsity(cut, FAITHFUL), neurons.effective(sizes)
+        right = test.accuracy.gather(1, fewest.unsqueeze(1) - 1).squeeze(1)
+        for place, i in enumerate(members):
+            about = {**group.about(group.arms[i]), "moment": moment}
+            norms += [{**about, "neuron": k, "norm": size} for k, size in enumerate(sizes[place].tolist(), 1)]
+            told = {"neurons_needed": int(fewest[place]), "accuracy": float(right[place])}
+            needed.append({**about, **told, "effective_neurons": float(many[place])})
+    return norms, needed

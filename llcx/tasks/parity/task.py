@@ -18,8 +18,8 @@ from llcx.registry import DATA, MODELS, TASKS
 from llcx.tasks.generic import combinations, with_value
 from llcx.tasks.parity import bisection, course, data, kinds, tables, together
 from llcx.tasks.parity.schema import Network, Parity, Strings
-from llcx.tasks.parity.tables import Group
 from llcx.tasks.parity.together import Arm
+from llcx.tasks.parity.trained import Group
 from llcx.types import Data, Known, Point, Snapshots, Spec, State, StatModel, Streams, Tables, Training
 
 APART = {"h": "model.h", "encoding": "data.encoding", "bias_column": "data.bias_column"}  # what is trained apart

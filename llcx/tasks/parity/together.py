@@ -10,6 +10,7 @@ from llcx.tasks.parity.descent import Descending
 from llcx.tasks.parity.ensemble import Ensemble, Member, Problem
 from llcx.tasks.parity.flow import Flowing
 from llcx.tasks.parity.network import FullyConnected, Probe
+from llcx.tasks.parity.probes import Fourier
 from llcx.tasks.parity.schema import Fit, Parity
 from llcx.types import Streams, Training
 
@@ -31,7 +32,8 @@ def network(cfg: Parity) -> FullyConnected:
 def ensemble(cfg: Parity, arms: Sequence[Arm]) -> Ensemble:
     """The members at their start."""
     net = network(cfg)
-    problem = Problem(net, cfg.loss, cfg.model.subtract, Probe(net, cfg.data.d))
+    watch = Fourier(net, cfg.data) if cfg.fit.checkpoints.fourier else None
+    problem = Problem(net, cfg.loss, cfg.model.subtract, Probe(net, cfg.data.d), watch)
     return Ensemble(problem, [_member(cfg, net, arm) for arm in arms])
 
 
