@@ -31,3 +31,16 @@ def test_trainings_without_points_run_and_are_told_of(tmp_path: Path) -> None:
     assert read.rows == []
     assert {row["moment"] for row in read.analysis("moments")} == {"init", "final"}
     assert {row["kernel"] for row in read.analysis("kernels")} == {"init", "final"}
+
+
+@pytest.mark.slow
+def test_features_solve_a_parity_that_the_kernel_of_the_start_does_not(tmp_path: Path) -> None:
+    asked = ("+experiment=parity_alpha_sweep_k3", "task.grid.alpha=[0.1]", "task.fit.stop.max_steps=2000")
+    assert main([*asked, "run.stages=[train,analyse]", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    read = artifacts.load(tmp_path / "run")
+    (end,) = [row for row in read.analysis("moments") if row["moment"] == "final"]
+    of = {row["kernel"]: row for row in read.analysis("kernels")}
+    assert (end["stopped"], float(end["test_err"])) == ("margin", 0)
+    assert float(of["init"]["interpolation_train_err"]) == 0
+    assert float(of["init"]["interpolation_test_err"]) > 0.4
+    assert float(of["final"]["interpolation_test_err"]) < 0.01
