@@ -153,13 +153,17 @@ def _opened(node: Any) -> Any:
 def install() -> None:
     """Put the schemas of all registries into Hydra's ConfigStore; calling it again picks up new names."""
     from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
 
     store = ConfigStore.instance()
     store.store(group="schema", name="root", node=thaw(Config))
     store.store(group="schema/hardware", name="hardware", node=thaw(Hardware))
     for registry in (TASKS, MODELS, DATA, SAMPLERS, ESTIMATORS):
+        kept = store.repo["schema"].get(registry.group, {})
         for name in registry.names():
-            store.store(group=f"schema/{registry.group}", name=name, node=thaw(registry.schema(name)))
+            schema, old = registry.schema(name), kept.get(f"{name}.yaml")
+            if old is None or OmegaConf.get_type(old.node) is not schema:  # thawing all takes a tenth of a second
+                store.store(group=f"schema/{registry.group}", name=name, node=thaw(schema))
 
 
 def records(cfg: Any) -> Config:

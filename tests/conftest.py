@@ -1,11 +1,12 @@
 """What every test runs under: one thread, no screen, shapes checked, no state left by the test before it."""
 
+import logging
 import random
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import wraps
+from functools import partial, update_wrapper, wraps
+from threading import local
 from types import CodeType, FunctionType
 from typing import Any, runtime_checkable
 
@@ -16,30 +17,74 @@ import torch
 from hypothesis import settings
 
 CHECKED = 16  # calls of each function in each test whose shapes are checked
-_calls: Counter[CodeType] = Counter()
+
+
+class Waiting(local):
+    """In each thread, the functions whose turn it is as soon as their arguments are checked."""
+
+    def __init__(self) -> None:
+        self.turns: list[FunctionType] = []
+
+
+class Checks:
+    """The checks of a function, made when it is first called and shared by all closures of its code.
+
+    A chain makes the same closures thousands of times, and making the checks of one takes milliseconds.
+    """
+
+    left = CHECKED  # calls to be checked in this test
+
+    def __init__(self, jaxtyped: Callable[..., Any], found: FunctionType) -> None:
+        self._waiting = waiting = Waiting()
+
+        def next_in_turn(*args: Any, **kwargs: Any) -> Any:
+            return waiting.turns.pop()(*args, **kwargs)
+
+        any_of_them = FunctionType(next_in_turn.__code__, found.__globals__, closure=next_in_turn.__closure__)
+        self._of: Any = update_wrapper(any_of_them, found)
+        self._jaxtyped = jaxtyped
+        self._checked: Any = None
+
+    def __call__(self, found: FunctionType, args: Any, kwargs: Any) -> Any:
+        if self.left == CHECKED:
+            _used.append(self)
+        self.left -= 1
+        self._checked = self._checked or self._jaxtyped(self._of)
+        turns = self._waiting.turns
+        before = len(turns)
+        turns.append(found)
+        try:
+            return self._checked(*args, **kwargs)
+        finally:
+            del turns[before:]
+
+    def of(self, found: FunctionType) -> bool:
+        """Whether they are the checks of this function too: its annotations may hang on the closure."""
+        return bool(self._of.__annotations__ == found.__annotations__)
+
+
+_checks: dict[CodeType, Checks] = {}
+_used: list[Checks] = []  # in this test
 
 
 def sampled(jaxtyped: Callable[..., Any]) -> Callable[..., Any]:
-    """`jaxtyping.jaxtyped`, but for the first calls in a test only.
-
-    A chain calls the same closures thousands of times, and checking each call made such tests six times slower.
-    """
+    """`jaxtyping.jaxtyped`, but for the first calls in a test only: checking each made some tests six times slower."""
 
     def decorator(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
-        typechecker = steady(typechecker)
+        whole = partial(jaxtyped, typechecker=steady(typechecker))
 
         def decorate(found: Any) -> Any:
             if not isinstance(found, FunctionType):
-                return jaxtyped(found, typechecker=typechecker)
-            code = found.__code__
-            if _calls[code] >= CHECKED:
+                return whole(found)
+            checks = _checks.get(found.__code__)
+            if checks is None or not checks.of(found):
+                checks = _checks[found.__code__] = Checks(whole, found)
+            if not checks.left:
                 return found
-            checked = jaxtyped(found, typechecker=typechecker)
 
             @wraps(found)
             def first_calls(*args: Any, **kwargs: Any) -> Any:
-                _calls[code] += 1
-                return (checked if _calls[code] <= CHECKED else found)(*args, **kwargs)
+                return checks(found, args, kwargs) if checks.left else found(*args, **kwargs)
 
             return first_calls
 
@@ -53,6 +98,8 @@ def steady(typechecker: Callable[..., Any]) -> Callable[..., Any]:
 
     def decorate(found: Any) -> Any:
         checked = typechecker(found)
+        if not any("getrandbits" in name for name in checked.__code__.co_varnames):
+            return checked
 
         @wraps(checked)
         def check(*args: Any, **kwargs: Any) -> Any:
@@ -92,15 +139,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def a_test_is_the_same_alone_and_among_others() -> None:
     """Modules that a test builds draw their weights from the global generator."""
     torch.manual_seed(0)
-    _calls.clear()
+    for checks in _used:
+        checks.left = CHECKED
+    _used.clear()
 
 
 @pytest.fixture(autouse=True)
 def hydra_starts_afresh() -> Iterator[None]:
-    """Hydra keeps its search path in a singleton; a test that failed half-way must not hand it to the next."""
+    """Hydra keeps its search path in a singleton; a test that failed half-way must not hand it to the next.
+
+    Nor the log file of its last run: logging opens a closed one again for the next record.
+    """
     yield
     if "hydra.core.global_hydra" in sys.modules:
         sys.modules["hydra.core.global_hydra"].GlobalHydra.instance().clear()
+    for handler in [each for each in logging.root.handlers if type(each) is logging.FileHandler]:
+        logging.root.removeHandler(handler)
+        handler.close()
 
 
 @pytest.fixture(autouse=True)

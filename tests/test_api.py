@@ -125,7 +125,9 @@ def test_observed_functions_come_back_by_chain_and_draw() -> None:
 
 
 def test_a_potential_is_measured_from_its_value_at_w_star() -> None:
-    found = llcx.estimate_potential(lambda w: 7 + 0.5 * w.square().sum(), torch.zeros(10), nbeta=1e4, gamma=0.0)
+    found = llcx.estimate_potential(
+        lambda w: 7 + 0.5 * w.square().sum(), torch.zeros(10), nbeta=1e4, gamma=0.0, draws=40
+    )
     assert found.low < 5 < found.high
     assert found.healthy
 
@@ -143,7 +145,7 @@ def test_what_comes_later_says_so() -> None:
 
 def test_the_estimate_reads_as_a_sentence() -> None:
     model, data = noisy_line(400)
-    text = str(llcx.estimate(model, data, Gaussian(0.5), gamma=1.0))
+    text = str(llcx.estimate(model, data, Gaussian(0.5), gamma=1.0, chains=24, draws=40))
     assert text.startswith("lambda ")
     assert "(95 %, target=data, nbeta=67, gamma=1)" in text
     assert text.endswith("healthy")

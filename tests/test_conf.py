@@ -1,6 +1,7 @@
 """The YAML files: each composes for real and begins with its schema; each group refuses a typo and a wrong type."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def _toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield from toys_registered(monkeypatch)
 
 
+@cache
 def composed(*words: str) -> Any:
+    """The configuration of these overrides, for many tests: to be copied before it is changed."""
     config.install()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose("config", list(words))
@@ -203,15 +206,10 @@ REFUSED = {  # keys of the contract that this version knows and cannot do yet
 
 def changed(key: str, value: str) -> tuple[Any, Any]:
     """The default with SGLD, before and after an override."""
-    if not _default:
-        _default.append(composed("task=dln", "sampler=sgld"))
-    before = _default[0]
+    before = composed("task=dln", "sampler=sgld")
     if "/" in key:
         return before, composed("task=dln", "sampler=sgld", f"{key}={value}")
     return before, overridden(before.copy(), f"{key}={value}")
-
-
-_default: list[Any] = []
 
 
 @pytest.mark.parametrize("key", OVERRIDES)

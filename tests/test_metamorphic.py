@@ -31,7 +31,7 @@ def deepest() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def draws(potential: Potential, seed: int = 0) -> Trace:
-    return measure.of_potential(potential, Auto(), LLC(chains=32, check="off"), seed)[0].draws
+    return measure.of_potential(potential, Auto(), LLC(chains=96, warmup=40, draws=40, check="off"), seed)[0].draws
 
 
 def test_the_order_of_the_data_changes_nothing() -> None:

@@ -38,14 +38,13 @@ def test_there_are_tasks() -> None:
 RUNS = [(task, kernel) for task in TASK_NAMES for kernel in ("auto", "sgld")]
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(run, marks=pytest.mark.xdist_group("-".join(run))) for run in RUNS]
-)
+@pytest.fixture(scope="module", params=RUNS, ids="-".join)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of `+experiment=<task>_tiny` with a sampler."""
     task, kernel = request.param
     path = tmp_path_factory.mktemp(f"{task}_{kernel}") / "run"
-    assert main([f"+experiment={task}_tiny", f"sampler={kernel}", f"hydra.run.dir={path}"]) == 0
+    shorter = ("estimator.warmup=12", "estimator.draws=16")
+    assert main([f"+experiment={task}_tiny", f"sampler={kernel}", f"hydra.run.dir={path}", *shorter]) == 0
     return path
 
 
