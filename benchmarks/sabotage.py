@@ -1,6 +1,7 @@
 """How many wrong numbers pass unflagged, and how many good runs are flagged.
 
     python -m benchmarks.sabotage --runs 300 --check full --out outputs/sabotage.csv
+    python -m benchmarks.sabotage --read outputs/sabotage.csv           the tables, of `full` and of what `quick` saw
 
 A run is a problem of known answer, a sampler and a kind of sabotage (spoiling.py); a third of the runs are good. A
 number is wrong where it is more than 15 % off the answer at its n*beta and gamma. A chain that diverges is a flag.
@@ -11,11 +12,12 @@ import csv
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import count, cycle, islice
 from math import isnan, nan
 from pathlib import Path
 from time import perf_counter
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -115,6 +117,14 @@ def summary(outcomes: Sequence[Outcome], check: str) -> Table:
     return table
 
 
+def as_quick(found: Outcome) -> Outcome:
+    """What check=quick would have said of a run with check=full: the same draws without the flags that full adds."""
+    more, kernel = {"moved_with_budget"}, cast(Any, SAMPLERS.schema(found.sampler))
+    if kernel.unbiased:  # the others have their second sampler in any case
+        more.add("second_sampler_disagrees")
+    return replace(found, flags=";".join(flag for flag in found.flags.split(";") if flag not in more))
+
+
 def line(found: Outcome) -> str:
     """A run on one line."""
     verdict = "SILENT" if found.wrong and not found.flagged else "alarm" if found.flagged and not found.wrong else ""
@@ -130,6 +140,16 @@ def write(path: Path, outcomes: Sequence[Outcome]) -> None:
         writer.writerows({**asdict(found), "wrong": found.wrong} for found in outcomes)
 
 
+def read(paths: Sequence[Path]) -> list[Outcome]:
+    """What `write` wrote, whatever further columns there are."""
+    found = []
+    for path in paths:
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                found.append(Outcome(**{each.name: each.type(row[each.name]) for each in fields(Outcome)}))  # type: ignore[operator]
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     samplers = [name for name in SAMPLERS.names() if name != "auto"]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sabotage")
@@ -141,9 +161,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--samplers", nargs="+", default=own, choices=samplers)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS)
     parser.add_argument("--out", type=Path, help="a CSV file, one row a run")
+    parser.add_argument(
+        "--read", type=Path, nargs="+", help="CSV files of runs at check=full, of which to print tables"
+    )
     told = parser.parse_args(argv)
     torch.set_num_threads(1)
     console = Console()
+    if told.read:
+        found = read(told.read)
+        console.print(summary(found, "full"), summary([as_quick(each) for each in found], "quick"))
+        return 0
     outcomes: list[Outcome] = []
     for case in cases(told.first + told.runs, told.problems, told.samplers, told.kinds)[told.first :]:
         outcomes.append(run(case, told.check))

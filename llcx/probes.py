@@ -28,12 +28,12 @@ def probe(potential: Potential, nbeta: float, gamma: float, generator: Generator
     batch = getattr(sampler, "batch_size", None)
     away, spent = _typical(potential, nbeta, gamma, generator)
     scale = torch.ones_like(away)
+    quiet = getattr(sampler, "control_variate", False)
     if hasattr(sampler, "preconditioner"):
-        square, more = _square(potential, away, batch, generator)
+        square, more = _square(potential, away, batch, generator, quiet)
         scale, spent = sampler.preconditioner(square).sqrt(), spent + more
     rounds = 12 if potential.flops < 1e10 else 3
     curvature = max(_curvature(potential, at, rounds, generator, scale) for at in (potential.at, away))
-    quiet = getattr(sampler, "control_variate", False)
     noise = 0.0 if batch is None else _noise(potential, away, generator, scale, quiet)
     return Probes(
         curvature, noise, spent + 4 * rounds + (0 if batch is None else 1), float(scale.double().square().max())
@@ -55,12 +55,19 @@ def _typical(potential: Potential, nbeta: float, gamma: float, generator: Genera
     return potential.at + 10**low * z, rounds // 2  # a value costs about half a gradient
 
 
-def _square(potential: Potential, at: Flat, batch: int | None, generator: Generator) -> tuple[Flat, int]:
-    """Mean squared gradient [P] of K at `at`, of minibatches where there are any, and the gradients it took."""
+def _square(potential: Potential, at: Flat, batch: int | None, generator: Generator, quiet: bool) -> tuple[Flat, int]:
+    """Mean squared gradient [P] of K at `at`, of minibatches where there are any, and the gradients it took.
+
+    Where it is `quiet`, of minibatches with a control variate, which a kernel then sees.
+    """
     if batch is None or potential.mini is None:
         return potential.full(at.unsqueeze(0))[1][0].square(), 1
     idx = torch.randint(potential.rows, (SQUARES, batch), generator=generator).to(at.device)
-    return potential.mini(at.expand(SQUARES, -1), idx)[1].square().mean(0), SQUARES
+    grads = potential.mini(at.expand(SQUARES, -1), idx)[1]
+    if not quiet or potential.target != "data":
+        return grads.square().mean(0), SQUARES
+    there = potential.mini(potential.at.expand(SQUARES, -1), idx)[1]
+    return (grads - there + potential.full(potential.at.unsqueeze(0))[1]).square().mean(0), 2 * SQUARES + 1
 
 
 def _curvature(potential: Potential, at: Flat, rounds: int, generator: Generator, scale: Flat) -> float:

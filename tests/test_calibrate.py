@@ -6,11 +6,12 @@ from math import log
 import pytest
 import torch
 
+from benchmarks.problems import NBETA, PROBLEMS
 from llcx import calibrate, gradients, rng
 from llcx.calibrate import Probes
 from llcx.estimators.llc import LLC
 from llcx.likelihoods import Gaussian
-from llcx.samplers import HMC, SGLD
+from llcx.samplers import HMC, SGLD, RMSpropSGLD
 from llcx.types import Data, Plan, Potential, StatModel
 from tests.problems import noisy_line, powers, quadratic
 
@@ -117,3 +118,14 @@ def test_noisy_minibatches_of_a_population_loss_lower_the_temperature_and_a_cont
     assert calm.noise < 0.1 * probes.noise
     assert quiet.nbeta == 1e4
     assert planned(noisy, SGLD(batch_size=32), nbeta=5e3)[0].nbeta == 5e3
+
+
+def test_a_step_is_calibrated_in_the_metric_that_a_control_variate_leaves() -> None:
+    """Label noise is most of a minibatch's gradient; without it the metric is longer, and stiffer directions are."""
+    potential = PROBLEMS["regression"].build(torch.float64, 0.0)
+    loud, quiet = (
+        planned(potential, RMSpropSGLD(batch_size=32, control_variate=quiet), nbeta=NBETA, gamma=1.0)[1]
+        for quiet in (False, True)
+    )
+    assert loud.stretch < 0.6 * quiet.stretch <= 0.6 / 0.1
+    assert loud.curvature < 0.8 * quiet.curvature

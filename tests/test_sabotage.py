@@ -1,5 +1,7 @@
 """What the checks of a measurement let through, and what they stop without reason."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -61,6 +63,15 @@ def test_no_number_counts_as_wrong_and_as_flagged() -> None:
     assert Outcome("quadratic", "hmc", "good", 0, 6.0).wrong
     assert Outcome("quadratic", "hmc", "good", 0, 6.0).flagged
     assert not Outcome("quadratic", "hmc", "good", 0, 6.0, llc=6.3, error=0.05, flags="").wrong
+
+
+def test_quick_is_full_without_what_full_adds(tmp_path: Path) -> None:
+    flags = "rhat;second_sampler_disagrees;moved_with_budget"
+    found = [Outcome("quadratic", name, "good", 0, 6.0, llc=6.3, error=0.05, flags=flags) for name in ("hmc", "sgld")]
+    sabotage.write(tmp_path / "runs.csv", found)
+    again = sabotage.read([tmp_path / "runs.csv"])
+    assert [(each.sampler, each.llc, each.flags) for each in again] == [("hmc", 6.3, flags), ("sgld", 6.3, flags)]
+    assert [sabotage.as_quick(each).flags for each in again] == ["rhat", "rhat;second_sampler_disagrees"]
 
 
 @pytest.mark.slow

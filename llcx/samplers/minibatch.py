@@ -6,6 +6,14 @@ A direction of precision h in which the minibatch gradient of log p has variance
 
 by a Langevin step of size eps: the discretisation, and the minibatch noise on top of the noise injected. The product is
 exact (tests/samplers/test_sgld.py). s^2 is (n*beta)^2 c / batch for examples whose gradients have covariance c.
+
+Kernels preconditioned by the loss gradient g_L share a metric that is learned along the run:
+
+    G = 1 / (e + sqrt(v)),    v' = a v + (1 - a) g_L^2,    a = max(alpha, 1 - 3 / (t + 3)) at step t,    v = 1 at first
+
+A metric that follows w (a = alpha, the field's choice, `memory: steady`) leaves the target by O(1), see
+rmsprop_sgld.py. With a memory that grows, step s counts as s^2 in v: G comes to rest, and what rests leaves the target
+alone, as any adaptation that fades (Roberts and Rosenthal, 2007, J. Appl. Prob. 44:458). It costs no gradient.
 """
 
 from dataclasses import dataclass
@@ -16,8 +24,11 @@ from torch import Tensor
 
 from llcx.samplers.steps import Factors, check_step_size, largest_step, within
 from llcx.settings import one_of
+from llcx.types import Chains
 
 BASELINES = ("full", "paired")
+MEMORIES = ("growing", "steady")
+GROWTH = 3  # v forgets its start as t^-3, and averages over about a quarter of the steps so far
 
 
 @dataclass(frozen=True)
@@ -51,14 +62,21 @@ class Minibatch:
 class RootMeanSquare(Minibatch):
     """Settings of a kernel preconditioned by the running mean square v of the loss gradient."""
 
-    alpha: float = 0.99  # memory of the mean square
+    alpha: float = 0.99  # memory of the mean square, at first
+    memory: str = "growing"  # growing, with the steps so far; steady, alpha for good: the field's form, biased by O(1)
     eps: float = 0.1  # e, added to the root mean square; in the unit of the loss gradient
 
     def __post_init__(self) -> None:
         super().__post_init__()
         within("alpha", self.alpha, 0, 1)
+        one_of("sampler.memory", self.memory, MEMORIES)
         within("eps", self.eps, 0, float("inf"))
 
     def preconditioner(self, square: Float[Tensor, "*C P"]) -> Float[Tensor, "*C P"]:
         """G = 1 / (e + sqrt(v)) where v is `square`."""
         return 1 / (self.eps + square.sqrt())
+
+    def averaged(self, mean: Chains, new: Chains, steps: int) -> Chains:
+        """The running mean with `new` in it, after `steps` others."""
+        keep = self.alpha if self.memory == "steady" else max(self.alpha, 1 - GROWTH / (steps + GROWTH))
+        return keep * mean + (1 - keep) * new
