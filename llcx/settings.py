@@ -15,3 +15,10 @@ def at_least(group: str, least: float, **values: float) -> None:
     for key, value in values.items():
         if not least <= value < inf:
             raise ValueError(f"{group}.{key} must be >= {least}, got {value}")
+
+
+def positive(group: str, **values: float) -> None:
+    """Raise ValueError unless each of `values`, named as below `group`, is finite and above 0."""
+    for key, value in values.items():
+        if not 0 < value < inf:
+            raise ValueError(f"{group}.{key} must be > 0, got {value}")

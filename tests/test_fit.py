@@ -1,6 +1,5 @@
 """Training: it converges, it stops with an error when it does not, and it goes on from anywhere, bit for bit."""
 
-import io
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +10,8 @@ from torch import Tensor, nn
 from llcx import rng
 from llcx.fit import Fit, Objective, empirical, training, weights
 from llcx.likelihoods import Gaussian
-from llcx.types import Data, Event, Rows, State, StatModel, Training
+from llcx.types import Data, Event, Rows, StatModel, Training
+from tests.states import written_and_read
 
 CASES = [
     Fit("adam", 0.05, steps=90, every=15, batch_size=16),
@@ -46,14 +46,6 @@ def trained(cfg: Fit, module: Any = linear) -> Training:
 
 def last(made: Training) -> Event:
     return list(made.steps(made.start()))[-1]
-
-
-def written_and_read(state: State) -> State:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    read: State = torch.load(file, weights_only=True)
-    return read
 
 
 @pytest.mark.parametrize("cfg", [Fit("adam", 0.05, 700), Fit("sgd", 0.05, 400), Fit("lbfgs", 1.0, 30)], ids=str)

@@ -1,6 +1,5 @@
 """Small trainings of sparse parity, for its tests."""
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,11 +10,12 @@ from torch import Tensor
 from llcx import rng
 from llcx.tasks.parity import course, together
 from llcx.tasks.parity.data import Strings as Drawn
+from llcx.tasks.parity.duals import Linear
 from llcx.tasks.parity.ensemble import Ensemble, Member, Problem
-from llcx.tasks.parity.network import Members, Outputs
 from llcx.tasks.parity.schema import Checkpoints, Fit, Flow, Loss, Network, Parity, Stop, Strings
 from llcx.tasks.parity.together import Arm
 from llcx.types import Event, State, Training
+from tests.states import written_and_read
 
 
 def settings(
@@ -74,14 +74,6 @@ def snapshots(found: Sequence[Event]) -> dict[str, dict[str, Any]]:
     return {role: dict(kept) for event in found for role, kept in event.snapshots.items()}
 
 
-def written_and_read(state: State) -> State:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    read: State = torch.load(file, weights_only=True)
-    return read
-
-
 def assert_goes_on_from_every_event(made: Training) -> None:
     """As if nothing had been, bit for bit."""
     whole = events(made)
@@ -104,17 +96,6 @@ def _equal(a: Event, b: Event) -> bool:
     return told and same(a.state, b.state) and all(same(kept, b.snapshots[role]) for role, kept in a.snapshots.items())
 
 
-class Line:
-    """f(w, x) = w . x: with mse a quadratic in w, with hinge a constant slope."""
-
-    def outputs(self, w: Members, x: Tensor) -> Outputs:
-        return (x @ w.unsqueeze(2)).squeeze(2)
-
-    def pull(self, w: Members, x: Tensor, slopes: Callable[[Outputs], Outputs]) -> tuple[Outputs, Members]:
-        f = self.outputs(w, x)
-        return f, (slopes(f).unsqueeze(1) @ x).squeeze(1)
-
-
 def strings(*x: float) -> Drawn:
     """Rows of one input; all labels are 1."""
     inputs, none = torch.tensor(x, dtype=torch.float64).unsqueeze(1), torch.empty(0, 1, dtype=torch.float64)
@@ -124,4 +105,4 @@ def strings(*x: float) -> Drawn:
 def line(kind: str, tau: float, margin: float = 1.0, x: tuple[float, ...] = (1.0,)) -> Ensemble:
     """w from 0 to 1 down loss (margin - w)^2 / 2, or down a slope of -1."""
     members = [Member("", torch.zeros(1).double(), strings(*x), 1.0, tau)]
-    return Ensemble(Problem(Line(), Loss(kind, margin=margin)), members)
+    return Ensemble(Problem(Linear(), Loss(kind, margin=margin)), members)

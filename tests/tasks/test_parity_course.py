@@ -11,11 +11,11 @@ from torch import Tensor
 
 from llcx import rng
 from llcx.tasks.parity import course, together
+from llcx.tasks.parity.duals import Linear
 from llcx.tasks.parity.ensemble import Ensemble, Member, Problem
 from llcx.tasks.parity.network import Members, Outputs
 from llcx.tasks.parity.schema import Checkpoints, Fit, Flow, Loss, Network, Stop, Strings
 from tests.tasks.parity_runs import (
-    Line,
     arms,
     assert_goes_on_from_every_event,
     ends,
@@ -100,7 +100,7 @@ def test_the_first_end_to_come_is_the_one_that_counts_and_the_others_go_on() -> 
     assert not any("alpha=1/" in key for key in found[-1].metrics) and found[-1].step == 60
 
 
-class Broken(Line):
+class Broken(Linear):
     """Finite for so many evaluations, or while w stays below a wall."""
 
     def __init__(self, wall: float) -> None:

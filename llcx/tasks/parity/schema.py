@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from math import inf
 
-from llcx.settings import at_least, one_of
+from llcx.settings import at_least, one_of, positive
 
 ENCODINGS = ("pm1", "01", "centred", "sphere")
 SUPPORTS = ("first", "random")
@@ -82,7 +82,7 @@ class Network:
         one_of("task.model.dtype", self.dtype, DTYPES)
         at_least("task.model", 1, h=self.h, layers=self.layers)
         at_least("task.model", 0, bias=self.bias, bias_std=self.bias_std)
-        _positive("task.model", act_beta=self.act_beta, alpha=self.alpha)
+        positive("task.model", act_beta=self.act_beta, alpha=self.alpha)
 
     def reduced(self, alpha: float) -> float:
         """alpha of mf, sqrt(h) alpha of ntk: networks of every width turn lazy at about the same value of it."""
@@ -100,7 +100,7 @@ class Loss:
 
     def __post_init__(self) -> None:
         one_of("task.loss.kind", self.kind, LOSSES)
-        _positive("task.loss", beta=self.beta, margin=self.margin)
+        positive("task.loss", beta=self.beta, margin=self.margin)
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class Flow:
             raise ValueError(f"task.fit.flow.tau_over_h must be finite, got {self.tau_over_h}")
         for key in ("tau_alpha_crit", "max_dgrad", "max_dout"):
             if getattr(self, key) is not None:
-                _positive("task.fit.flow", **{key: getattr(self, key)})
-        _positive("task.fit.flow", dt0=self.dt0)
+                positive("task.fit.flow", **{key: getattr(self, key)})
+        positive("task.fit.flow", dt0=self.dt0)
 
     def tau(self, h: int, alpha: float) -> float:
         """tau at width h."""
@@ -139,7 +139,7 @@ class Descent:
     l1: float = 0.0  # adds l1 sign(w) to the gradient; sign_sgd: before the sign is taken
 
     def __post_init__(self) -> None:
-        _positive("task.fit.descent", learning_rate=self.learning_rate)
+        positive("task.fit.descent", learning_rate=self.learning_rate)
         at_least("task.fit.descent", 0, weight_decay=self.weight_decay, l1=self.l1)
         if self.batch_size is not None:
             at_least("task.fit.descent", 1, batch_size=self.batch_size)
@@ -164,7 +164,7 @@ class Stop:
     def __post_init__(self) -> None:
         for key in ("margin", "aloss", "max_t", "max_wall"):
             if getattr(self, key) is not None:
-                _positive("task.fit.stop", **{key: getattr(self, key)})
+                positive("task.fit.stop", **{key: getattr(self, key)})
         at_least("task.fit.stop", 1, max_steps=self.max_steps)
         if self.max_t1 is not None:
             at_least("task.fit.stop", 1, max_t1=self.max_t1)
@@ -181,7 +181,7 @@ class Checkpoints:
     fourier: bool = False  # what F is made of and what pulls at its inputs, each time (llcx/tasks/parity/probes.py)
 
     def __post_init__(self) -> None:
-        _positive("task.fit.checkpoints", rate=self.rate)
+        positive("task.fit.checkpoints", rate=self.rate)
         at_least("task.fit.checkpoints", 1, spacing=self.spacing)
 
 
@@ -235,8 +235,8 @@ class Search:
 
     def __post_init__(self) -> None:
         if self.change is not None:
-            _positive("task.search", change=self.change)
-        _positive("task.search", low=self.low, high=self.high)
+            positive("task.search", change=self.change)
+        positive("task.search", low=self.low, high=self.high)
         at_least("task.search", 1, rounds=self.rounds)
         if self.low >= self.high:
             raise ValueError(f"task.search.low must be below high={self.high}, got {self.low}")
@@ -271,9 +271,3 @@ class Parity:
                 "task.data.online must be false with task.fit.dynamics=flow, got true; a flow has one loss, "
                 "choose sgd, adam or sign_sgd"
             )
-
-
-def _positive(group: str, **values: float) -> None:
-    for key, value in values.items():
-        if not 0 < value < inf:
-            raise ValueError(f"{group}.{key} must be > 0, got {value}")

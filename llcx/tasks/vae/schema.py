@@ -6,12 +6,11 @@ holds those choices, and `applied` puts one in place.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import inf
 from types import MappingProxyType
 from typing import Any
 
 from llcx.fit import Fit
-from llcx.settings import at_least, one_of
+from llcx.settings import at_least, one_of, positive
 
 ARCHS = ("mlp", "conv", "resnet18", "linear")
 NORMS = ("batch", "group", "none")
@@ -53,7 +52,7 @@ class Model:
         at_least("task.model", 1, latent_dim=self.latent_dim, layers=self.layers, width=self.units)
         at_least("task.model", 0, min_std=self.min_std)
         if self.noise_std is not None:
-            _positive("task.model", noise_std=self.noise_std)
+            positive("task.model", noise_std=self.noise_std)
             if self.likelihood == "bernoulli":
                 raise ValueError(f"task.model.noise_std must be null with likelihood=bernoulli, got {self.noise_std}")
 
@@ -113,7 +112,7 @@ class Loss:
     def __post_init__(self) -> None:
         one_of("task.loss.divergence", self.divergence, DIVERGENCES)
         one_of("task.loss.reduction", self.reduction, REDUCTIONS)
-        _positive("task.loss", kl_coeff=self.kl_coeff, beta=self.beta)
+        positive("task.loss", kl_coeff=self.kl_coeff, beta=self.beta)
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ class Images:
                 at_least("task.data", 1, **{key: getattr(self, key)})
         at_least("task.data", 2, side=self.side)
         at_least("task.data", 0, exponent=self.exponent)
-        _positive("task.data", variance=self.variance)
+        positive("task.data", variance=self.variance)
         if self.binarise != "none" and self.source == "powerlaw":
             raise ValueError(f"task.data.binarise must be none with source=powerlaw, got {self.binarise}; no pixels")
 
@@ -258,9 +257,3 @@ def _check_unit(cfg: VAE) -> None:
             f"task.model.noise_std must be null with task.loss.reduction=seed, got {cfg.model.noise_std}; "
             "kl_coeff fixes it, or choose task.loss.reduction=elbo"
         )
-
-
-def _positive(group: str, **values: float) -> None:
-    for key, value in values.items():
-        if not 0 < value < inf:
-            raise ValueError(f"{group}.{key} must be > 0, got {value}")
