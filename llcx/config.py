@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from llcx.registry import DATA, ESTIMATORS, MODELS, SAMPLERS, TASKS, Registry
@@ -150,20 +151,19 @@ def _opened(node: Any) -> Any:
     return node
 
 
+_thawed = cache(thaw)  # for the store alone, which copies what it is given; thawing all takes a tenth of a second
+
+
 def install() -> None:
     """Put the schemas of all registries into Hydra's ConfigStore; calling it again picks up new names."""
     from hydra.core.config_store import ConfigStore
-    from omegaconf import OmegaConf
 
     store = ConfigStore.instance()
     store.store(group="schema", name="root", node=thaw(Config))
     store.store(group="schema/hardware", name="hardware", node=thaw(Hardware))
     for registry in (TASKS, MODELS, DATA, SAMPLERS, ESTIMATORS):
-        kept = store.repo["schema"].get(registry.group, {})
         for name in registry.names():
-            schema, old = registry.schema(name), kept.get(f"{name}.yaml")
-            if old is None or OmegaConf.get_type(old.node) is not schema:  # thawing all takes a tenth of a second
-                store.store(group=f"schema/{registry.group}", name=name, node=thaw(schema))
+            store.store(group=f"schema/{registry.group}", name=name, node=_thawed(registry.schema(name)))
 
 
 def records(cfg: Any) -> Config:

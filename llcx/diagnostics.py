@@ -174,9 +174,16 @@ def _change(trace: Trace) -> tuple[float, float]:
     return size / se, size / max(abs(float(trace.mean())), 1e-12)
 
 
+def t_quantile(chains: int) -> float:
+    """97.5 % of Student's t on `chains` - 1 degrees of freedom, at least one."""
+    from scipy.stats import t  # slow to import
+
+    return float(t.ppf(0.975, max(1, chains - 1)))
+
+
 def _quantile(errors: float, chains: int) -> float:
     """Student's t on `chains` - 1 degrees of freedom that is exceeded as often as a normal exceeds `errors`."""
-    from scipy.stats import norm, t  # slow to import, and needed here alone
+    from scipy.stats import norm, t  # slow to import
 
     return float(t.isf(norm.sf(errors), chains - 1))
 

@@ -12,8 +12,8 @@ from math import isclose, isfinite, nan, sqrt
 from typing import Any, NamedTuple
 
 import torch
-from scipy.stats import t as student
 
+from llcx.diagnostics import t_quantile
 from llcx.types import Spec, Trace
 
 Row = Mapping[str, Any]  # of metrics_summary.csv
@@ -38,7 +38,7 @@ def paired(first: Trace, second: Trace) -> Difference:
     se = float(apart.std()) / sqrt(chains)
     alone = float(means.var(1).sum().sqrt()) / sqrt(chains)
     correlation = float(torch.corrcoef(means)[0, 1]) if bool((means.std(1) > 0).all()) else nan
-    return Difference(float(apart.mean()), se, alone, correlation, float(student.ppf(0.975, chains - 1)) * se)
+    return Difference(float(apart.mean()), se, alone, correlation, t_quantile(chains) * se)
 
 
 def changes(specs: Sequence[Spec], rows: Sequence[Row], energy: Callable[[Row], Trace]) -> list[dict[str, Any]]:

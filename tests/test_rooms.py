@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tasks": {"types", "registry", "settings", "theory", "fit", "params", "rng", "likelihoods"},
     "artifacts": {"types", "config", "tensorboard"},
     "figures": {"types", "artifacts", "theory"},
-    "trajectory": {"types"},
+    "trajectory": {"types", "diagnostics"},
     "export": {"artifacts"},
     "report": READERS,
     "collect": {*READERS, "terminal", "doctor", "report"},

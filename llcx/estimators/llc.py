@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from llcx.diagnostics import checks, ess, one_sided, rhat, standard_error
+from llcx.diagnostics import checks, ess, one_sided, rhat, standard_error, t_quantile
 from llcx.estimators.grid import Grid
 from llcx.registry import ESTIMATORS
 from llcx.settings import one_of
@@ -164,11 +164,9 @@ def estimate(
     beside: Mapping[str, Any],
 ) -> Estimate:
     """Draws -> Estimate. `flags` and `beside` come from checks outside this run, which `extra_gradients` count."""
-    from scipy.stats import t as student  # slow to import, and needed here alone
-
     trace = draws.energy
     mu, se = float(trace.mean()), standard_error(trace)
-    quantile = float(student.ppf(0.975, max(1, trace.shape[0] - 1)))
+    quantile = t_quantile(trace.shape[0])
     below, above = (
         ((quantile * se) ** 2 + (bias * mu) ** 2) ** 0.5 + draws.allowance for bias in BIAS[potential.exact]
     )

@@ -1,8 +1,8 @@
 """parity_hidden_progress.png: what moves in a network while its loss does not yet.
 
-The gradient of the loss at the start is a little larger along the relevant inputs, by the gap between Fourier
-coefficients of the labels times an activation's slope; weights follow it long before the loss does. Barak et al.
-(2022), arXiv:2207.08799.
+The population's gradient is larger along the relevant inputs than along the others before anything is learned; weights
+follow it, and F's coefficient on the support, long before the loss does. Definitions: llcx/tasks/parity/probes.py.
+Barak et al. (2022), arXiv:2207.08799.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from llcx.figures import over_time, parity_study, style
 from llcx.figures.parity_study import COLOURS, Course, Member, Study
 
 NAMED = len(COLOURS)  # networks that get a colour and a line in the legend each
-DASHES: dict[str, Any] = {"first": "-", "second": (0, (4, 2)), "third": (0, (1, 1))}
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)))
 
 
 class Line(NamedTuple):
@@ -40,10 +40,15 @@ PANELS = (
     Panel(r"$\alpha\,\times$ loss", (Line("aloss", "train", TRAIN), Line("aloss", "test", TEST))),
     Panel("error [share of rows]", (Line("err", "train", TRAIN), Line("err", "test", TEST)), False),
     Panel(
-        "Fourier coefficients of the gradient, rms",
-        (Line("fourier", "train", "relevant inputs"), Line("fourier_other", "train", "other inputs")),
+        "Fourier coefficients of $F$",
+        (Line("fourier", "train", "on the support"), Line("fourier_other", "train", "largest other of k bits")),
     ),
-    Panel("Fourier gap", (Line("fourier_gap", "train", "gap"),)),
+    Panel("gap between these", (Line("fourier_gap", "train", ""),)),
+    Panel(
+        "gradient of the population, rms",
+        (Line("gradient_relevant", "train", "relevant inputs"), Line("gradient_irrelevant", "train", "other inputs")),
+    ),
+    Panel("its gap, weakest relevant less strongest other", (Line("gradient_gap", "train", ""),)),
     Panel(
         "weights of an input, rms",
         (Line("relevant", "train", "relevant inputs"), Line("irrelevant", "train", "other inputs")),
@@ -72,8 +77,11 @@ def figure(study: Study) -> Figure | None:
     if 1 < len(courses) <= NAMED:
         legend = {label(member): style.key(line="-", color=colours[member]) for member in courses}
     many = f"{len(courses)} networks, the darker the earlier in metrics.csv. " if len(courses) > NAMED else ""
-    told = f"{many}Errors begin at the first step: at the start F = 0."
-    batches = " Training rows are never trained on: batches are fresh." if study.setting("data", "online") else ""
+    begins = "Errors begin at the first step: at the start F = 0." if study.setting("model", "subtract", True) else ""
+    told = many + begins
+    batches = (
+        " Rows called training are never trained on: batches are fresh." if study.setting("data", "online") else ""
+    )
     notes = [parity_study.conditions(study), told + batches]
     return style.finish(picture, "Sparse parity: hidden progress", notes, legend)
 
@@ -101,7 +109,7 @@ def draw(axis: Axes, panel: Panel, courses: Mapping[Member, Course], colours: Ma
         for place, line in enumerate(each for each in panel.lines if has(courses, each)):
             x, y = course.error(line.split) if line.name == "err" else course.curve(line.name, line.split)
             seen = (y > 0) | (not panel.logarithmic)
-            dashes, colour = list(DASHES.values())[place], COLOURS[place] if alone else colours[member]
+            dashes, colour = DASHES[place], COLOURS[place] if alone else colours[member]
             axis.plot(x[seen], y[seen], color=colour, ls=dashes, lw=1.4 if alone else 1.1)
             entries[line.label] = style.key(line="-" if place == 0 else "--", color=colour if alone else style.INK)
             values.append(y[seen])

@@ -31,12 +31,14 @@ def titles(figure: Figure | None) -> list[str]:
 
 def test_fourier_coefficients_are_drawn_where_they_are(make: Make) -> None:
     without = titles(parity_hidden_progress.figure(make(ONE)))
-    found = ("fourier", "fourier_other", "fourier_gap")
+    found = ("fourier", "fourier_other", "fourier_gap", "gradient_relevant", "gradient_irrelevant", "gradient_gap")
     study = make(Made(alphas=(1.0,), dynamics="sgd", extra=found))
-    assert not any("Fourier" in title for title in without)
-    assert [title for title in titles(parity_hidden_progress.figure(study)) if "Fourier" in title] == [
-        "Fourier coefficients of the gradient, rms",
-        "Fourier gap",
+    added = [title for title in titles(parity_hidden_progress.figure(study)) if title not in without]
+    assert added == [
+        "Fourier coefficients of $F$",
+        "gap between these",
+        "gradient of the population, rms",
+        "its gap, weakest relevant less strongest other",
     ]
 
 

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import torch
 
 from llcx.tasks.parity import course, spectra, together
-from llcx.tasks.parity.kernels import Layerwise, blocks
 from llcx.tasks.parity.schema import Parity
 from llcx.tasks.parity.together import Arm
+from llcx.tasks.parity.trained import gram
 from llcx.types import Event, State, Training
 
 ROLE = "alpha_star"
@@ -69,9 +69,7 @@ def change(cfg: Parity, arms: Sequence[Arm], alpha: float) -> Change:
         ends |= {role: kept for role, kept in event.snapshots.items() if role.partition("/")[0] == "final"}
     w = torch.stack([torch.as_tensor(ends[course.role("final", arm.name)]["w"]) for arm in at])
     whole = together.ensemble(cfg, at)
-    x = whole.data.x_train[:, : max(2, cfg.kernel.rows)]
-    source = Layerwise(together.network(cfg))
-    first, last = (blocks(source, each, x, x[:, :0], tete=False).trtr for each in (whole.w0, w))
+    first, last = (gram(cfg, whole, each, max(2, cfg.kernel.rows)) for each in (whole.w0, w))
     logs = spectra.change(last, first).log10()
     return Change(float(logs.mean()), float(logs.std()) if len(logs) > 1 else 0.0)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from llcx.tasks.parity import duals, kinds, spectra
 from llcx.tasks.parity.data import Strings
-from llcx.tasks.parity.ensemble import Ensemble
+from llcx.tasks.parity.ensemble import Ensemble, Probe
 from llcx.tasks.parity.kernels import Blocks
 from llcx.tasks.parity.kinds import Study
 from llcx.tasks.parity.together import Arm
@@ -59,9 +59,8 @@ def _kernels_of(trained: Trained, kind: str) -> list[Kernel]:
 
 def interpolated(theta: Blocks, strings: Strings) -> dict[str, Tensor]:
     """Errors [M] of the interpolation of least norm in a kernel's own space, where its flow of mse would end."""
-    phi = duals.features(theta)
-    w = torch.linalg.lstsq(phi.train, strings.y_train.unsqueeze(2), driver="gelsd").solution
-    found = {}
+    phi, found = duals.features(theta), {}
+    w = phi.duals.mT @ strings.y_train.unsqueeze(2)  # S^(-1/2) V^T y
     for split, x, y in (("train", phi.train, strings.y_train), ("test", phi.test, strings.y_test)):
         found[f"interpolation_{split}_err"] = (((x @ w).squeeze(2) * y) <= 0).double().mean(1)
     return found
@@ -73,7 +72,7 @@ def _owners(arms: Sequence[Arm], members: Sequence[int], *, alike: bool) -> dict
     return {i: first.setdefault(arms[i].streams.seed, i) if alike else i for i in members}
 
 
-def _probe(some: Ensemble) -> Any:
+def _probe(some: Ensemble) -> Probe:
     if some.problem.probe is None:
         raise ValueError("the ensemble must have a probe, got none; kernels need the relevant weights")
     return some.problem.probe
@@ -102,11 +101,12 @@ def _machines(trained: Trained, theta: Blocks, strings: Strings, place: Mapping[
 
 
 def decompositions(found: Sequence[Kernel]) -> dict[str, Any]:
-    """`values <member>,<kernel>` and `projections ..` [N]."""
+    """`values <member>,<kernel>` and `projections ..` [N], `vectors ..` [N, 3] of the largest values."""
     arrays = {}
     for each in found:
         arrays[f"values {each.label}"] = each.spectrum.values[0].numpy()
         arrays[f"projections {each.label}"] = each.spectrum.projections[0].numpy()
+        arrays[f"vectors {each.label}"] = each.spectrum.vectors[0].numpy()
     return arrays
 
 
@@ -129,6 +129,6 @@ def grams(trained: Trained) -> dict[str, Any]:
         alike = (x[:, support].double() @ 2.0 ** torch.arange(len(support)).double()).argsort(stable=True)
         order = alike[y[alike].argsort(stable=True)]
         for moment in ("init", "final"):
-            image = gram(trained, some, trained.at(moment, [i]), rows)[0]
+            image = gram(cfg, some, trained.at(moment, [i]), rows)[0]
             found[f"{moment} {group.arms[i].name}".strip()] = image[order][:, order].float().numpy()
     return found

@@ -8,7 +8,8 @@ alpha_star.csv a row for each width: alpha*, where it is searched for, and the i
 neurons.csv    a row for each neuron at each moment of networks of one hidden layer with nothing subtracted: its norm
 sparsity.csv   a row for each of these networks and moments: how few of its neurons say what all of them say
 ensembles.csv  a row for each alpha of a width with several seeds of the same strings: spread of F, error of its mean
-spectra.npz    of each member and kernel: eigenvalues, labels along eigenvectors; grams.npz: init and final of two
+spectra.npz    of each member and kernel: eigenvalues, labels along eigenvectors, the first three of these
+grams.npz      kernels at the start and at the end, of two members
 """
 
 from collections import defaultdict
@@ -85,7 +86,7 @@ def _told(trained: Trained, moment: str, members: Sequence[int]) -> dict[str, Te
     rows = min(trained.group.cfg.kernel.rows, some.data.x_train.shape[1])
     if rows < 2:
         return told
-    now, first = (gram(trained, some, at, rows) for at in (w, trained.at("init", members)))
+    now, first = (gram(trained.group.cfg, some, at, rows) for at in (w, trained.at("init", members)))
     y = some.data.y_train[:, :rows]
     told |= {"kernel_change": spectra.change(now, first), "alignment": spectra.alignment(now, y)}
     return told | {"dimension": spectra.intrinsic_dimension(now)}

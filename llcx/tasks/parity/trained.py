@@ -55,10 +55,12 @@ def left(group: Group, snapshot: Snapshots) -> Trained | None:
     return Trained(group, together.ensemble(group.cfg, group.arms), states)
 
 
-def gram(trained: Trained, some: Ensemble, w: Tensor, rows: int) -> Tensor:
+def gram(cfg: Parity, some: Ensemble, w: Tensor, rows: int) -> Tensor:
+    """Theta [m, R, R] of members at weights w [m, P], on their first training rows."""
     x = some.data.x_train[:, :rows]
-    return blocks(source(trained.group.cfg), w, x, x[:, :0], tete=False).trtr
+    return blocks(source(cfg), w, x, x[:, :0], tete=False).trtr
 
 
 def source(cfg: Parity) -> Layerwise:
+    """Gradients of the study's network."""
     return Layerwise(together.network(cfg))
