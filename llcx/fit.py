@@ -2,10 +2,10 @@
 
 Minibatches and noise (dropout, a random loss) are functions of (seed, step): each epoch is a permutation from its own
 stream, and each step seeds torch's global generator and restores it. So no generator needs to be saved: a state holds
-the module's and the optimiser's tensors, and the step.
+the module's and the optimiser's tensors, the step, and of a training that is watched its course so far.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import cos, isfinite, pi
@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from llcx import rng
+from llcx import course, rng
+from llcx.course import Course, Watch
 from llcx.settings import one_of
 from llcx.types import Data, Event, Rows, State, StatModel, Streams, Training
 
@@ -102,12 +103,21 @@ def empirical(model: StatModel, data: Data) -> Objective:
 
 
 def training(
-    name: str, module: Callable[[], nn.Module], objective: Callable[[], Objective], cfg: Fit, streams: Streams
+    name: str,
+    module: Callable[[], nn.Module],
+    objective: Callable[[], Objective],
+    cfg: Fit,
+    streams: Streams,
+    *,
+    watch: Callable[[], Watch] | None = None,
 ) -> Training:
-    """The training of `module()`, its initial weights included, on `objective()`; both are built when it starts.
+    """The training of `module()`, its initial weights included, on `objective()`; all are built when it starts.
 
     Its snapshots are those of `cfg.moments()`; its events count in `cfg.unit`, and the loss of each is the mean over
     the last one. Raises FloatingPointError where the loss is no longer finite.
+
+    One that is watched has an event at the start too, tells at each what `watch()` finds, and leaves its course as one
+    more snapshot (llcx.course). A loss that is not finite is then its end, without a final snapshot.
     """
 
     def start() -> State:
@@ -115,30 +125,65 @@ def training(
         return _save(fresh, _optimizer(fresh, cfg), 0)
 
     def steps(state: State) -> Iterator[Event]:
-        fitted, aim, clock = module(), objective(), int(state["step"])
-        optimizer = _optimizer(fitted, cfg)
-        _load(state, fitted, optimizer)
-        batches = _Batches(aim.rows, cfg.batch_size, streams)
-        each = 1 if cfg.epochs is None else batches.per_epoch
-        if clock == 0 and 0 in cfg.checkpoints:
-            yield Event(state, 0, {}, {"init": weights(fitted)})
-        while clock < cfg.length:
-            losses = []
-            for step in range(clock * each, (clock + 1) * each):
-                with rng.seeded(streams.generator(f"fit/step/{step}")):
-                    rate = _rate(cfg, step / (each * cfg.length))
-                    losses.append(_step(partial(aim.loss, fitted, batches(step)), optimizer, rate))
-                if not isfinite(losses[-1]):
+        run = _Run(module(), objective(), cfg, streams, state, None if watch is None else watch())
+        if run.clock == 0 and (0 in cfg.checkpoints if run.course is None else not run.course.begun):
+            yield run.event({})
+        while run.clock < cfg.length:
+            losses = run.unit()
+            if not isfinite(losses[-1]):
+                if run.course is None:
                     raise FloatingPointError(
-                        f"training {name}: loss {losses[-1]} at step {step + 1}; lower task.fit.learning_rate"
+                        f"training {name}: loss {losses[-1]} at step {run.step}; lower task.fit.learning_rate"
                     )
-            clock += 1
-            kept = {role: weights(fitted) for role, moment in cfg.moments() if moment == clock}
-            if kept or clock % cfg.every == 0:
-                told = {"loss": fmean(losses), "gradient": _norm(fitted), "learning_rate": rate}
-                yield Event(_save(fitted, optimizer, clock), clock, told, kept)
+                yield Event(run.state(), run.clock, {}, {course.ROLE: run.course.told(ended=False)})
+                return
+            if run.clock % cfg.every == 0 or run.clock in (moment for _, moment in cfg.moments()):
+                yield run.event({"loss": fmean(losses), "gradient": _norm(run.module), "learning_rate": run.rate})
 
     return Training(name, cfg.length, start, steps)
+
+
+class _Run:
+    """A training under way, from where `state` left it."""
+
+    def __init__(
+        self, module: nn.Module, aim: Objective, cfg: Fit, streams: Streams, state: State, watch: Watch | None
+    ) -> None:
+        self.module, self.aim, self.cfg, self.streams = module, aim, cfg, streams
+        self.optimizer = _optimizer(module, cfg)
+        _load(state, module, self.optimizer)
+        self.batches = _Batches(aim.rows, cfg.batch_size, streams)
+        self.each = 1 if cfg.epochs is None else self.batches.per_epoch  # steps of a unit
+        self.clock = int(state["step"])  # units
+        self.step, self.rate = self.clock * self.each, 0.0
+        self.course = None if watch is None else Course(watch, state)
+
+    def unit(self) -> list[float]:
+        """Losses of the steps of one unit, the last of them where one is not finite."""
+        losses: list[float] = []
+        while len(losses) < self.each and (not losses or isfinite(losses[-1])):
+            with rng.seeded(self.streams.generator(f"fit/step/{self.step}")):
+                self.rate = _rate(self.cfg, self.step / (self.each * self.cfg.length))
+                loss = partial(self.aim.loss, self.module, self.batches(self.step))
+                losses.append(_step(loss, self.optimizer, self.rate))
+            self.step += 1
+            if self.course:
+                self.course.step(losses[-1], _norm(self.module))
+        self.clock += 1
+        return losses
+
+    def event(self, told: Mapping[str, float]) -> Event:
+        """Now: what is told, what the watch finds, and the snapshots that are due."""
+        kept = {role: weights(self.module) for role, moment in self.cfg.moments() if moment == self.clock}
+        if self.course:
+            told = {**told, **self.course.event(self.module)}
+            if self.clock == self.cfg.length:
+                kept[course.ROLE] = self.course.told(ended=True)
+        return Event(self.state(), self.clock, told, kept)
+
+    def state(self) -> State:
+        """Everything that the next step depends on."""
+        return _save(self.module, self.optimizer, self.clock) | (self.course.state() if self.course else {})
 
 
 def weights(module: nn.Module) -> State:

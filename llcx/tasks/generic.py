@@ -4,7 +4,7 @@ A task gives functions of (configuration, streams), as a Recipe; the rest is sup
 record with `seeds`, a record `grid` of lists, and, for trained models, `fit` (llcx.fit.Fit).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
 from itertools import product
@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, cast
 from torch import nn
 
 from llcx import rng
+from llcx.course import Watch
 from llcx.fit import Objective, empirical, training
+from llcx.params import flatten
 from llcx.theory import RLCT
 from llcx.types import Data, Known, Point, Snapshots, Spec, State, StatModel, Streams, Tables, Training
 
@@ -48,6 +50,9 @@ class Recipe:
         None  # some parameters sampled alone
     )
     target: Callable[[Any], str] | None = None  # None: self for the checkpoints of a training, data otherwise
+    moments: Callable[[Any], Sequence[str]] | None = None  # snapshots of a training that are points; None: all of them
+    watch: Callable[[Any, Streams], Watch] | None = None  # what a training tells of itself; it may then end early
+    wishes: Callable[[Any, Streams], Mapping[str, Any]] | None = None  # of a point: Point.wishes
     analyse: Callable[[list[dict[str, Any]], Snapshots], Tables] | None = None
 
 
@@ -95,7 +100,8 @@ class GenericTask:
             model = recipe.finish(cfg, streams, model, data)
         known = Known() if recipe.known is None else recipe.known(cfg, streams, model.module)
         restricted = None if recipe.restricted is None else partial(recipe.restricted, cfg, streams, model.module)
-        return Point(spec.name, spec.coords, model, data, known, self._target(cfg, spec), restricted)
+        wishes = {} if recipe.wishes is None else recipe.wishes(cfg, streams)
+        return Point(spec.name, spec.coords, model, data, known, self._target(cfg, spec), restricted, wishes)
 
     def _target(self, cfg: Any, spec: Spec) -> str:
         if self.recipe.target is not None:
@@ -114,12 +120,13 @@ class GenericTask:
                 return objective(cfg, streams)
             return empirical(model(cfg, streams), self.recipe.data(cfg, streams))
 
-        return training(arm.name, lambda: model(cfg, streams).module, aim, cfg.fit, streams)
+        watch = None if self.recipe.watch is None else partial(self.recipe.watch, cfg, streams)
+        return training(arm.name, lambda: model(cfg, streams).module, aim, cfg.fit, streams, watch=watch)
 
     def _specs(self, arm: Arm) -> Iterator[tuple[Spec, Arm]]:
         """One point a view, of the arm itself or of each of its snapshots; with it the arm as this view sees it."""
-        trained = self.recipe.trained(arm.cfg)
-        moments = arm.cfg.fit.moments() if trained else [("", 0)]
+        trained, certain = self.recipe.trained(arm.cfg), self.recipe.watch is None
+        moments = self._moments(arm.cfg) if trained else [("", 0)]
         moving = arm.cfg.fit.unit if trained and arm.cfg.fit.checkpoints else ""
         for (role, moment), values in product(moments, combinations(self.cfg, self.recipe.views)):
             view = arm
@@ -127,7 +134,12 @@ class GenericTask:
                 moved = {**arm.coords, arm.cfg.fit.unit: moment}
                 view = arm._replace(name=f"{arm.name},{role}", coords=moved)
             view = _with(view, values, self.recipe.views)
-            yield Spec(view.name, view.coords, *((arm.name, role, moving) if trained else ())), view
+            yield Spec(view.name, view.coords, *((arm.name, role, moving, certain) if trained else ())), view
+
+    def _moments(self, cfg: Any) -> list[tuple[str, int]]:
+        """Snapshots that are points, in time."""
+        asked = None if self.recipe.moments is None else self.recipe.moments(cfg)
+        return [(role, moment) for role, moment in cfg.fit.moments() if asked is None or role in asked]
 
     def _arms(self) -> Iterator[Arm]:
         for seed in range(self.cfg.seeds):
@@ -150,6 +162,12 @@ class GenericTask:
             return arm
         seed = arm.streams.seed
         return arm._replace(name=f"{arm.name},seed={seed}", coords={**arm.coords, "seed": seed})
+
+
+def held_gamma(start: nn.Module) -> dict[str, float]:
+    """10 P / |w0|^2, calibration's own at the start of a training: held along it, it is the model that changes."""
+    w0 = flatten(start)
+    return {"gamma": 10 * len(w0) / float(w0.double().square().sum())}
 
 
 def combinations(cfg: Any, axes: Mapping[str, str]) -> Iterator[dict[str, Any]]:

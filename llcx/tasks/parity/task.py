@@ -9,13 +9,12 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
 from llcx import rng
 from llcx.likelihoods import Bernoulli
-from llcx.params import flatten, with_weights
+from llcx.params import with_weights
 from llcx.registry import DATA, MODELS, TASKS
-from llcx.tasks.generic import combinations, with_value
+from llcx.tasks.generic import combinations, held_gamma, with_value
 from llcx.tasks.parity import bisection, course, data, kinds, tables, together
 from llcx.tasks.parity.schema import Network, Parity, Strings
 from llcx.tasks.parity.together import Arm
@@ -59,17 +58,11 @@ class ParityTask:
         module = with_weights(model.module, torch.as_tensor(snapshot["w"]))
         at = StatModel(module, model.nll, model.kl, root=model.root)
         rows = build_data(group.cfg, arm.strings or arm.streams)
-        return Point(spec.name, spec.coords, at, rows, Known(), "self", wishes={"gamma": gamma(model.module)})
+        return Point(spec.name, spec.coords, at, rows, Known(), "self", wishes=held_gamma(model.module))
 
     def analyse(self, rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
         del rows
         return tables.analyse(self.groups, snapshot)
-
-
-def gamma(start: nn.Module) -> float:
-    """10 P / |w0|^2, calibration's own at the start: held along a training, so that it is the model that changes."""
-    w0 = flatten(start)
-    return 10 * len(w0) / float(w0.double().square().sum())
 
 
 @MODELS.register("fully_connected", Network)
