@@ -39,7 +39,7 @@ def forecast(task: Task, grid: Sequence[Cell], cfg: Config) -> Table:
             total += seconds
             found.add_row(cell.spec.name, label, str(size), f"{memory:.2g}", f"{seconds:.2g}", steps)
     found.add_section()
-    found.add_row("all", "", "", "", f"{total:.2g}", "")
+    found.add_row("all", "", "", "", f"{total:.2g}", str(sum(trainings.values()) or ""))
     return found
 
 

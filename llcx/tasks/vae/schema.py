@@ -25,7 +25,7 @@ SOURCES = ("digits", "fashion_mnist", "mnist", "cifar10", "patches", "powerlaw")
 BINARISATIONS = ("none", "static", "dynamic")
 BASES = ("pixel", "dct2", "haar", "toeplitz")
 CHANNEL_MODES = ("shared", "independent")
-MOMENTS = ("init", "final")
+COORDINATES = ("standard", "own")
 
 
 @dataclass(frozen=True)
@@ -157,10 +157,32 @@ class Grid:
     parametrisation: list[str] = field(default_factory=list)
     latent_dim: list[int] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
+    coordinates: list[str] = field(default_factory=list)  # of the learning coefficient; one training serves all
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured of trained networks beside what a training tells."""
+
+    importance: int = 200  # samples a row of the bound on -log p(x); 0: none
+    rows: int = 500  # test rows of it
+    resamples: int = 100  # of the data, for the interval of its exponent
+    window: list[int] | None = None  # first and last eigenvalue of the exponent; null: spectra.bulk's
+    llc_rows: int | None = None  # training rows that the learning coefficient is measured on; null: all of them
+    pictures: int = 10  # test rows drawn with their reconstructions, and as many samples of the prior; 0: none
+
+    def __post_init__(self) -> None:
+        at_least("task.measures", 0, importance=self.importance, pictures=self.pictures)
+        at_least("task.measures", 1, rows=self.rows)
+        if self.llc_rows is not None:
+            at_least("task.measures", 2, llc_rows=self.llc_rows)
+        at_least("task.measures", 2, resamples=self.resamples)
+        if self.window is not None and not (len(self.window) == 2 and 1 <= self.window[0] < self.window[1]):
+            raise ValueError(f"task.measures.window must be two numbers, 1 <= first < last, got {list(self.window)}")
 
 
 def _fit() -> Fit:
-    return Fit("adam", 1e-3, epochs=10, batch_size=64, every=1)
+    return Fit("adam", 1e-3, steps=2000, batch_size=64, every=50)
 
 
 @dataclass(frozen=True)
@@ -173,23 +195,33 @@ class VAE:
     data: Images = field(default_factory=Images)
     fit: Fit = field(default_factory=_fit)
     grid: Grid = field(default_factory=Grid)
+    measures: Measures = field(default_factory=Measures)
     variant: str | None = None  # a name of VARIANTS: it decides prior, posterior and divergence; gamma stays free
-    moments: list[str] = field(default_factory=lambda: ["final"])  # where the learning coefficient is asked
+    moments: list[str] = field(default_factory=lambda: ["final"])  # of fit.checkpoints, where the LLC is asked
+    coordinates: str = "standard"  # of the LLC: standard (as the same function with prior N(0, I)) | own
     seeds: int = 1
     name: str = "vae"
 
     def __post_init__(self) -> None:
         at_least("task", 1, seeds=self.seeds)
+        one_of("task.coordinates", self.coordinates, COORDINATES)
         for moment in self.moments:
-            one_of("task.moments", moment, (*MOMENTS, *(self.fit.role(each) for each in self.fit.checkpoints)))
+            one_of("task.moments", moment, tuple(name for name, _ in self.fit.moments()))
         for variant in self.grid.variant:
             one_of("task.grid.variant", variant, tuple(VARIANTS))
         for parametrisation in self.grid.parametrisation:
             one_of("task.grid.parametrisation", parametrisation, PARAMETRISATIONS)
+        for coordinates in self.grid.coordinates:
+            one_of("task.grid.coordinates", coordinates, COORDINATES)
         if self.variant is not None:
             one_of("task.variant", self.variant, tuple(VARIANTS))
             _check_free(self, self.variant)
         _check_unit(self)
+        if self.model.likelihood == "bernoulli" and self.data.source == "powerlaw":
+            raise ValueError(
+                "task.model.likelihood must be mse or gaussian_learned_sigma with task.data.source=powerlaw, got "
+                "bernoulli; its pixels are no probabilities"
+            )
         if self.loss.divergence == "mmd" and self.moments:
             raise ValueError(
                 f"task.moments must be empty with task.loss.divergence=mmd, got {list(self.moments)}; a discrepancy of "
