@@ -13,8 +13,9 @@ from llcx.figures import style, wording
 DASHES: dict[str, Any] = {"train": "-", "test": (0, (4, 2)), "val": (0, (1, 1))}
 KEYS = {"train": "-", "test": "--", "val": ":"}  # the same in the legend
 MOST = 12  # panels
-FIRST = "loss nll aloss err error accuracy norm dnorm grad_norm relevant irrelevant t dt".split()
-NATS = ("loss", "nll")  # in nats where a task trains on its model's loss
+FIRST = "loss nll nats mse kl active aloss err error accuracy norm dnorm grad_norm relevant irrelevant t dt".split()
+NATS = ("loss", "nll", "nats")  # in nats where a task trains on its model's loss
+SAID = {"mse": "mean squared error", "kl": "KL divergence [nats]", "active": "active latents", "nats": "negative ELBO"}
 NAMED = 8  # trained networks that get a colour and a line in the legend each
 
 
@@ -30,17 +31,24 @@ def figure(folder: RunFolder) -> Figure | None:
     splits = frame["split"].str.partition(" ")
     frame = frame.assign(split=splits[0], network=frame["training"] + ("," + splits[2]).where(splits[2] != "", ""))
     every = ordered(list(dict.fromkeys(frame["name"])))
-    names, nats = every[:MOST], "kind" not in (folder.config.get("task", {}).get("loss") or {})
+    names, nats = every[:MOST], in_nats(folder)
     networks = labels(list(dict.fromkeys(frame["network"])))
     picture, axes = style.grid(len(names), 3, 0.62)
     for axis, name in zip(axes, names, strict=True):
         panel(axis, frame[frame["name"] == name], networks)
-        axis.set_title(f"{wording.plain(name)} [nats]" if nats and name in NATS else wording.plain(name))
+        title = SAID.get(name, wording.plain(name))
+        axis.set_title(f"{title} [nats]" if name == "nats" or (nats and name in NATS) else title)
     style.outer_labels(axes, "training step", "value")
     what = "trainings" if frame["training"].nunique() == len(networks) else "networks"
     alike = f"{len(networks)} {what}, drawn alike." if len(networks) > NAMED else ""
     notes = [alike, left_out(every[MOST:])]
     return style.finish(picture, "Training curves", notes, keys(networks, list(dict.fromkeys(frame["split"]))))
+
+
+def in_nats(folder: RunFolder) -> bool:
+    """Whether what is minimised is: not a margin loss, nor a mean over pixels beside one over latents."""
+    loss = folder.config.get("task", {}).get("loss") or {}
+    return "kind" not in loss and loss.get("reduction") != "seed"
 
 
 def ordered(names: Sequence[str]) -> list[str]:

@@ -39,6 +39,7 @@ class Recipe:
     model: Callable[[Any, Streams], StatModel]  # its module at the initial weights, or at w* where nothing is trained
     data: Callable[[Any, Streams], Data]
     axes: Mapping[str, str] = field(default_factory=dict)  # key of cfg.grid -> dotted field of cfg that it sets
+    called: Mapping[str, str] = field(default_factory=dict)  # axes whose coordinate has another name than their key
     views: Mapping[str, str] = field(default_factory=dict)  # the same for fields that no training depends on
     replicas: Callable[[Any, Streams], Iterator[Arm]] | None = None  # several problems of one configuration
     coords: Callable[[Any, Streams], Coords] | None = None  # integers and names, cheap
@@ -157,7 +158,8 @@ class GenericTask:
     def _arm(self, replica: Arm, values: Coords) -> Arm:
         arm = _with(replica, values, self.recipe.axes)
         own = {} if self.recipe.coords is None else self.recipe.coords(arm.cfg, arm.streams)
-        arm = arm._replace(coords={**replica.coords, **own, **values})
+        named = {self.recipe.called.get(key, key): value for key, value in values.items()}
+        arm = arm._replace(coords={**replica.coords, **own, **named})
         if self.cfg.seeds == 1:
             return arm
         seed = arm.streams.seed

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from matplotlib.figure import Figure
 
 from llcx import artifacts
@@ -78,9 +79,16 @@ def test_what_has_no_panel_is_named(tmp_path: Path) -> None:
     assert "Not drawn, in metrics.csv: m12, m13, m14, m15, m16, m17 and 2 more." in notes(figure)
 
 
-def test_a_margin_loss_is_not_in_nats(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "title"),
+    [({"kind": "hinge"}, "loss"), ({"reduction": "seed"}, "loss"), ({"reduction": "elbo"}, "loss [nats]")],
+    ids=str,
+)
+def test_a_margin_loss_and_a_mean_over_pixels_are_not_in_nats(
+    tmp_path: Path, settings: dict[str, str], title: str
+) -> None:
     write(tmp_path, [Net("a", 3.0)], metrics=True)
-    write_yaml(tmp_path / "config.yaml", {"task": {"name": "parity", "loss": {"kind": "hinge"}}})
+    write_yaml(tmp_path / "config.yaml", {"task": {"name": "a task", "loss": settings}})
     figure = training.figure(artifacts.load(tmp_path))
     assert figure is not None
-    assert figure.axes[0].get_title("left") == "loss"
+    assert figure.axes[0].get_title("left") == title

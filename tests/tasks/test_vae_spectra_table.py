@@ -23,7 +23,7 @@ def test_the_spectrum_of_the_images_is_known_and_its_interval_holds_the_exponent
     assert (row["what"], row["noise"]) == ("input", pytest.approx(NOISE))
     assert row["low"] < 1.0 < row["high"]
     assert row["low"] < row["exponent"] < row["high"]
-    arrays = best.arrays["spectra"]
+    arrays = best.arrays["eigenvalues"]
     assert row["above"] == int((arrays["input"] > NOISE).sum())
     assert (arrays["resampled low"] < arrays["resampled high"]).all()
     name = best.tables["networks"][1]["training"]

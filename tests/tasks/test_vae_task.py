@@ -48,10 +48,10 @@ def point(made: GenericTask, name: str) -> Point:
 def test_points_are_the_moments_that_are_asked_about() -> None:
     made = task(grid=Grid(gamma=[0.0, 1.0]))
     assert [(spec.name, spec.coords, spec.role, spec.moment, spec.certain) for spec in made.points()] == [
-        ("vae,gamma=0.0,init", {"gamma": 0.0, "step": 0}, "init", "step", False),
-        ("vae,gamma=0.0,final", {"gamma": 0.0, "step": 24}, "final", "step", False),
-        ("vae,gamma=1.0,init", {"gamma": 1.0, "step": 0}, "init", "step", False),
-        ("vae,gamma=1.0,final", {"gamma": 1.0, "step": 24}, "final", "step", False),
+        ("vae,gamma=0.0,init", {"prior_gamma": 0.0, "step": 0}, "init", "step", False),
+        ("vae,gamma=0.0,final", {"prior_gamma": 0.0, "step": 24}, "final", "step", False),
+        ("vae,gamma=1.0,init", {"prior_gamma": 1.0, "step": 0}, "init", "step", False),
+        ("vae,gamma=1.0,final", {"prior_gamma": 1.0, "step": 24}, "final", "step", False),
     ]
     assert task(moments=[]).points() == ()
 

@@ -6,7 +6,7 @@ gammas.csv      metrics against gamma, means over seeds
 targets.csv     a row for each training: when its test loss was that of gamma = 0 at the end
 stability.csv   a row for each gamma: how steadily trainings went
 spectra.csv     a row for each spectrum: of the images, in grey, of the first seed, and of each VAE's latents
-spectra.npz     input, <training>/means, <training>/aggregated: eigenvalues; <training>/scale: the prior's
+eigenvalues.npz input, <training>/means, <training>/aggregated: eigenvalues; <training>/scale: the prior's
 curves.npz      <training>/<name>: what each training told along its way (llcx.course)
 pictures.npz    test rows, what VAEs make of them, samples of their priors
 """
@@ -46,7 +46,7 @@ def analyse(made: GenericTask, snapshot: Snapshots) -> Tables:
     each = list(runs.values())
     tables |= {name: getattr(comparisons, name)(each) for name in ("gammas", "targets", "stability")}
     arrays["curves"] = {f"{name}/{key}": value for name, run in runs.items() for key, value in run.course.items()}
-    arrays["spectra"] |= inputs.arrays()
+    arrays["eigenvalues"] |= inputs.arrays()
     return Tables({name: rows for name, rows in tables.items() if rows}, {k: v for k, v in arrays.items() if v})
 
 
@@ -69,7 +69,7 @@ def _networks(
         tables["dimensions"] += dimensions(trained, found)
         tables["spectra"] += latent_rows(trained.about, spectra)
         named = {**spectra._asdict(), "scale": trained.vae.scale}
-        arrays["spectra"] |= {f"{arm.name}/{key}": values for key, values in named.items()}
+        arrays["eigenvalues"] |= {f"{arm.name}/{key}": values for key, values in named.items()}
         if inputs.settings.pictures and arm.name in shown:
             arrays["pictures"] |= pictures(trained, inputs.settings.pictures)
     return tables, arrays

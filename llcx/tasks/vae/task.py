@@ -44,6 +44,7 @@ def build(cfg: schema.VAE, streams: Streams) -> GenericTask:
         model=build_model,
         data=build_data,
         axes=AXES,
+        called={"gamma": "prior_gamma"},  # the localiser's strength is a gamma too
         views={"coordinates": "coordinates"},
         objective=objective,
         finish=as_asked,
