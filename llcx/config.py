@@ -29,7 +29,7 @@ PHRASES = {  # what OmegaConf says of a wrong value, and how we say it
     r"invalid literal for int\(\) with base 10: (?P<got>.*)": "an index of a list must be an integer, got {got}",
 }
 WRAPPING = r"^\w+ raised while resolving interpolation: |^Could not create instance of `\w+`: "
-STAGES = ("train", "measure", "analyse", "figures", "report")
+STAGES = ("train", "measure", "studies", "analyse", "figures", "report")  # studies: all that the task has
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Run:
     """What of the run is done, and how it speaks."""
 
     resume: str | None = None  # run folder or sweep to go on with; stands alone on the command line
-    stages: list[str] = field(default_factory=lambda: list(STAGES))
+    stages: list[str] = field(default_factory=lambda: list(STAGES))  # and names of the task's studies
     points: Any = None  # 4, 3-7 (both ends), [0,3-7]; null: all
     dry: bool = False  # say what would be done and what it costs, then stop
     strict: bool = False  # exit 1 when a point is flagged, not only when it has no number
@@ -73,8 +73,6 @@ class Run:
 
     def __post_init__(self) -> None:
         one_of("run.verbosity", self.verbosity, ("quiet", "normal", "debug"))
-        for stage in self.stages:
-            one_of("run.stages", stage, STAGES)
         if self.points is not None:
             ranges(self.points)
 
@@ -110,6 +108,8 @@ class Config:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed must be in 0..2^63-1, got {self.seed}")
+        for stage in self.run.stages:
+            one_of("run.stages", stage, (*STAGES, *getattr(self.task, "STAGES", ())))
         label = getattr(self.sampler, "name", None)
         if label in self.samplers:
             raise ValueError(f"samplers.{label} must have another label, got sampler's; +sampler@samplers.B={label}")

@@ -1,7 +1,9 @@
 """One run, from its configuration to its report. Read it from top to bottom."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,7 +18,7 @@ from llcx.registry import TASKS
 from llcx.signals import Signals
 from llcx.survey import Session, combinations, measure_all, snapshots, told
 from llcx.terminal import Terminal, listing, plain, table
-from llcx.types import Spec, Task, Training
+from llcx.types import Spec, Study, Task, Training
 
 Shown = list[dict[str, str]]
 log = logging.getLogger(__name__)
@@ -53,11 +55,12 @@ def run(cfg: Config, resolved: Mapping[str, Any], path: Path, signals: Signals) 
         work: dict[str, Callable[[], Any]] = {
             "train": lambda: train(task, specs, session),
             "measure": lambda: measure_all(task, grid, session),
+            **{study.name: partial(pursue, study, session) for study in task.studies()},
             "analyse": lambda: said.update(analyse(task, folder)),
             "figures": lambda: draw(folder),
             "report": lambda: write_report(folder),
         }
-        for stage in (stage for stage in STAGES if stage in cfg.run.stages):
+        for stage in (stage for stage in work if wanted(stage, cfg.run.stages)):
             with folder.stage(stage):
                 signals.rest()
                 work[stage]()
@@ -115,6 +118,25 @@ def drive(training: Training, files: TrainingLog, session: Session) -> None:
             session.signals.rest()
     files.finish()
     session.folder.spend("train", gradients=files.step - before)
+
+
+def wanted(stage: str, stages: Sequence[str]) -> bool:
+    """Whether it is asked for; `studies` asks for all of a task's own."""
+    return stage in stages or (stage not in STAGES and "studies" in stages)
+
+
+def pursue(study: Study, session: Session) -> None:
+    """Every part of a study, its tables written part by part."""
+    folder, rows = session.folder, defaultdict[str, list[dict[str, Any]]](list)
+    for done, name in enumerate(study.parts):
+        session.signals.rest()
+        folder.at(done, len(study.parts))
+        session.terminal(study.name, done, len(study.parts), {})
+        found = study.work(name, snapshots(folder), folder.table)
+        for stem, more in found.tables.items():
+            rows[stem] += more
+        folder.tables(found._replace(tables={stem: rows[stem] for stem in found.tables}))
+    session.terminal(study.name, len(study.parts), len(study.parts), {})
 
 
 def headline(metrics: Mapping[str, float]) -> Mapping[str, float]:

@@ -123,18 +123,14 @@ class StatModel:
     kl: Callable[[Any, Any], PerExample] | None = None  # (output at w*, output) -> KL(p* || p) an example
     closed: Mapping[str, Callable[[Chains], PerChain]] = field(default_factory=dict)  # target -> K of flat parameters
     forward: Callable[[nn.Module, Batch], Any] | None = None  # (module, batch) -> output; None: module(batch[0])
-    blocks: tuple[
-        Tensor, ...
-    ] = ()  # [G, b] positions in w: given all others K is a quadratic in the G groups, each alone
-    root: Callable[[Any, Tensor], Any] | None = (
-        None  # (output, z like it) -> (KL's Hessian in the output, there)^(1/2) z; None: found by differentiating kl
-    )
+    blocks: tuple[Tensor, ...] = ()  # [G, b] positions in w: given all others K is a quadratic in the G groups
+    root: Callable[[Any, Tensor], Any] | None = None  # (output, z like it) -> (KL's Hessian there)^(1/2) z; None: found
 
 
 class Rows(NamedTuple):
-    """Data that is computed, not stored: `take(index [..])` gives the batch of those rows."""
+    """Data that is computed, not stored."""
 
-    take: Callable[[Tensor], Batch]
+    take: Callable[[Tensor], Batch]  # index [..] -> the batch of those rows
     total: int
 
 
@@ -222,29 +218,39 @@ class Training(NamedTuple):
 
 
 Snapshots = Callable[[str, str], State | None]  # (training, role) -> the weights that it left
+Left = Callable[[str], list[dict[str, str]]]  # stem -> rows of analysis/<stem>.csv, none of no file
 
 
 class Tables(NamedTuple):
-    """What an analysis leaves under analysis/: rows for CSV files, arrays for npz files, by file stem."""
+    """What an analysis leaves under analysis/, by file stem."""
 
-    tables: Mapping[str, list[dict[str, Any]]] = {}
-    arrays: Mapping[str, Any] = {}
+    tables: Mapping[str, list[dict[str, Any]]] = {}  # rows, for CSV files
+    arrays: Mapping[str, Any] = {}  # for npz files
     shown: Mapping[str, list[dict[str, str]]] = {}  # title -> rows of text that the terminal prints at the end
+    documents: Mapping[str, Any] = {}  # nested values, for JSON files
+
+
+class Study(NamedTuple):
+    """A part of the analysis that takes its time: a stage of its own, after `measure`."""
+
+    name: str  # of the stage
+    parts: tuple[str, ...]  # in their order
+    work: Callable[[str, Snapshots, Left], Tables]  # of a part; the parts' rows of one table are put together
 
 
 class Task(Protocol):
-    """Data, models and the points at which the LLC is asked. Pure: no disk, no clock."""
+    """Data, models, points at which the LLC is asked, all known from the configuration. Pure: no disk, no clock."""
 
     name: str
 
-    def trainings(self) -> tuple[Training, ...]:
-        """Known from the configuration alone."""
-
-    def points(self) -> tuple[Spec, ...]:
-        """Known from the configuration alone."""
+    def trainings(self) -> tuple[Training, ...]: ...
+    def points(self) -> tuple[Spec, ...]: ...
 
     def point(self, spec: Spec, snapshot: State | None) -> Point:
         """The point itself, `snapshot` being what `spec.training` yielded for `spec.role`."""
+
+    def studies(self) -> tuple[Study, ...]:
+        """By the names in its schema's STAGES."""
 
     def analyse(self, rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
         """Tables over the rows of metrics_summary.csv and the weights that trainings left."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from llcx import artifacts, run, survey
+from llcx.artifacts.files import read_json
 from llcx.config import Config
 from llcx.types import Spec
 from tests.running import start, toys_registered
@@ -155,3 +156,24 @@ def test_the_objective_is_the_mean_size_of_a_column_and_needs_a_number_in_every_
             run.objective(rows, column)
     with pytest.raises(ValueError, match="no measurement"):
         run.objective([], "se")
+
+
+def test_studies_are_stages_whose_parts_put_one_table_together(tmp_path: Path) -> None:
+    assert start(tmp_path / "all", "task.trainings=1", "run.stages=[train,measure,studies,analyse]") == 0
+    found = artifacts.load(tmp_path / "all")
+    assert found.analysis("first") == [
+        {"part": "a", "trained": "True", "before": "0"},
+        {"part": "b", "trained": "True", "before": "1"},
+    ]
+    assert found.analysis("counts") == [{"rows": "2"}]
+    assert read_json(tmp_path / "all" / "analysis" / "counts.json") == {"held": [1, {"out": None}]}
+    assert list(found.run_info["stages"]) == ["train", "measure", "first", "second", "analyse"]
+
+
+def test_a_study_is_asked_for_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert start(tmp_path / "one", "run.stages=[measure,second]") == 0
+    assert list(artifacts.load(tmp_path / "one").run_info["stages"]) == ["measure", "second"]
+    assert artifacts.load(tmp_path / "one").analysis("counts") == [{"rows": "0"}]
+    assert start(tmp_path / "none", "run.stages=[third]") == 1
+    told = capsys.readouterr().err
+    assert "run.stages must be one of train, measure, studies, analyse, figures, report, first, second" in told

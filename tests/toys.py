@@ -8,12 +8,27 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from llcx.registry import TASKS
-from llcx.types import Data, Event, Known, Point, Snapshots, Spec, State, StatModel, Streams, Tables, Training
+from llcx.types import (
+    Data,
+    Event,
+    Known,
+    Left,
+    Point,
+    Snapshots,
+    Spec,
+    State,
+    StatModel,
+    Streams,
+    Study,
+    Tables,
+    Training,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,7 @@ class Toy:
     grid: dict[str, list[float]] = field(default_factory=dict)
     scale: float | None = None
     name: str = "toy"
+    STAGES: ClassVar[tuple[str, ...]] = ("first", "second")
 
     def __post_init__(self) -> None:
         if self.nets < 1:
@@ -80,6 +96,19 @@ class ToyTask:
         known = Known(half, 1, at=lambda nbeta, gamma: half * nbeta / (nbeta + gamma), reference="P/2")
         model = StatModel(module, nll, closed={"data": lambda w: 0.5 * (w - at.reshape(1, -1).to(w)).square().sum(1)})
         return Point(spec.name, spec.coords, model, Data((x, x), 4, "population"), known)
+
+    def studies(self) -> tuple[Study, ...]:
+        """The second counts what the first left."""
+
+        def first(part: str, snapshot: Snapshots, left: Left) -> Tables:
+            kill(f"part={part}")
+            final = snapshot("training=0", "final/0")
+            return Tables({"first": [{"part": part, "trained": final is not None, "before": len(left("first"))}]})
+
+        def second(part: str, snapshot: Snapshots, left: Left) -> Tables:
+            return Tables({part: [{"rows": len(left("first"))}]}, documents={part: {"held": [1, {"out": None}]}})
+
+        return Study("first", ("a", "b"), first), Study("second", ("counts",), second)
 
     def analyse(self, rows: list[dict[str, str]], snapshot: Snapshots) -> Tables:
         table = [{"point": row["point"], "llc": row["llc"]} for row in rows]

@@ -13,7 +13,17 @@ from types import TracebackType
 from typing import Any
 
 from llcx.artifacts import lock
-from llcx.artifacts.files import Row, csv_lines, read_yaml, replace, slug, write_arrays, write_json, write_yaml
+from llcx.artifacts.files import (
+    Row,
+    csv_lines,
+    read_csv,
+    read_yaml,
+    replace,
+    slug,
+    write_arrays,
+    write_json,
+    write_yaml,
+)
 from llcx.artifacts.folder import RunFolder, draws_path
 from llcx.artifacts.lock import BEAT, Lock
 from llcx.artifacts.rows import KEY, columns, texts
@@ -98,7 +108,7 @@ class Writer(RunFolder):
         write_json(self.path / "target_info.json", found)
 
     def tables(self, found: Tables) -> None:
-        """analysis/<stem>.csv and analysis/<stem>.npz."""
+        """analysis/<stem>.csv, analysis/<stem>.npz and analysis/<stem>.json."""
         self._guard()
         for stem, rows in found.tables.items():
             names = dict.fromkeys(key for row in rows for key in row)
@@ -106,6 +116,12 @@ class Writer(RunFolder):
         for stem, arrays in found.arrays.items():
             named = arrays if isinstance(arrays, Mapping) else {"values": arrays}
             write_arrays(self.path / "analysis" / f"{slug(stem)}.npz", named)
+        for stem, content in found.documents.items():
+            write_json(self.path / "analysis" / f"{slug(stem)}.json", content)
+
+    def table(self, stem: str) -> list[dict[str, str]]:
+        """Rows of analysis/<stem>.csv; none where there is no such file."""
+        return read_csv(self.path / "analysis" / f"{slug(stem)}.csv")
 
     def text(self, name: str, content: str) -> None:
         self._guard()

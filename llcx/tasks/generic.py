@@ -18,7 +18,7 @@ from llcx.course import Watch
 from llcx.fit import Objective, empirical, training
 from llcx.params import flatten
 from llcx.theory import RLCT
-from llcx.types import Data, Known, Point, Snapshots, Spec, State, StatModel, Streams, Tables, Training
+from llcx.types import Data, Known, Point, Snapshots, Spec, State, StatModel, Streams, Study, Tables, Training
 
 Coords = Mapping[str, float | int | str]
 
@@ -108,6 +108,9 @@ class GenericTask:
         if self.recipe.target is not None:
             return self.recipe.target(cfg)
         return "self" if spec.training is not None and cfg.fit.checkpoints else "data"
+
+    def studies(self) -> tuple[Study, ...]:
+        return ()
 
     def analyse(self, rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
         return Tables() if self.recipe.analyse is None else self.recipe.analyse(rows, snapshot)

@@ -14,7 +14,7 @@ from llcx.params import flatten
 from llcx.tasks.generic import GenericTask
 from llcx.tasks.vae import task as vae
 from llcx.tasks.vae.schema import VAE, Grid, Images, Loss, Measures, Model, Prior
-from llcx.types import Event, Point, State, StatModel
+from llcx.types import Data, Event, Point, State, StatModel
 
 FIT = Fit("adam", 3e-3, steps=24, every=12, batch_size=16, checkpoints=[0])
 SMALL = VAE(
@@ -37,6 +37,12 @@ def events(made: GenericTask) -> dict[str, list[Event]]:
 
 def left(made: GenericTask, training: str, role: str = "final") -> State:
     return next(event.snapshots[role] for event in events(made)[training] if role in event.snapshots)
+
+
+def rows(data: Data) -> tuple[Tensor, Tensor]:
+    """Images and noise."""
+    assert isinstance(data.train, tuple)
+    return data.train[0], data.train[1]
 
 
 def point(made: GenericTask, name: str) -> Point:
@@ -75,19 +81,19 @@ def test_arms_of_a_seed_have_the_same_start_rows_and_noise() -> None:
     assert all(torch.equal(start[name], starts[0][name]) for start in starts for name in start)  # type: ignore[arg-type]
     first, *others = (point(made, spec.name) for spec in made.points() if spec.role == "final")
     for other in others:
-        assert all(map(torch.equal, other.data.train, first.data.train))
+        assert all(map(torch.equal, rows(other.data), rows(first.data)))
         assert other.wishes == first.wishes
     other_seed = task(replace(SMALL, seeds=2)).arms["vae,seed=1"]
-    assert not torch.equal(vae.build_data(other_seed.cfg, other_seed.streams).train[1], first.data.train[1])
+    assert not torch.equal(rows(vae.build_data(other_seed.cfg, other_seed.streams))[1], rows(first.data)[1])
 
 
 def test_a_point_is_measured_on_the_rows_that_are_asked_for_at_noise_that_stays() -> None:
-    x, eps = point(task(), "vae,final").data.train
+    x, eps = rows(point(task(), "vae,final").data)
     assert (x.shape, eps.shape) == ((30, 1, 8, 8), (30, 4))
-    assert torch.equal(eps, point(task(), "vae,init").data.train[1])
+    assert torch.equal(eps, rows(point(task(), "vae,init").data)[1])
     whole = vae.build_data(replace(SMALL, measures=Measures()), rng.streams(0))
     assert whole.n == 48
-    assert torch.equal(whole.train[1][:30], eps)
+    assert torch.equal(rows(whole)[1][:30], eps)
 
 
 @pytest.mark.parametrize("parametrisation", ["raw", "whitened"])
@@ -172,9 +178,9 @@ def test_dynamic_pixels_are_drawn_again_at_each_step_and_measured_once() -> None
     assert torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[0], seen[2])
     assert set(seen[0].unique().tolist()) == {0.0, 1.0}
-    x = vae.build_data(cfg, rng.streams(0)).train[0]
+    x = rows(vae.build_data(cfg, rng.streams(0)))[0]
     assert set(x.unique().tolist()) == {0.0, 1.0}
-    assert torch.equal(x, vae.build_data(cfg, rng.streams(0)).train[0])
+    assert torch.equal(x, rows(vae.build_data(cfg, rng.streams(0)))[0])
 
 
 def test_batch_norm_that_has_seen_nothing_normalises_by_the_rows_it_sees() -> None:

@@ -19,7 +19,7 @@ from llcx.tasks.parity import bisection, course, data, kinds, tables, together
 from llcx.tasks.parity.schema import Network, Parity, Strings
 from llcx.tasks.parity.together import Arm
 from llcx.tasks.parity.trained import Group
-from llcx.types import Data, Known, Point, Snapshots, Spec, State, StatModel, Streams, Tables, Training
+from llcx.types import Data, Known, Point, Snapshots, Spec, State, StatModel, Streams, Study, Tables, Training
 
 APART = {"h": "model.h", "encoding": "data.encoding", "bias_column": "data.bias_column"}  # what is trained apart
 SURE = ("init", "final")  # moments that no training misses
@@ -59,6 +59,9 @@ class ParityTask:
         at = StatModel(module, model.nll, model.kl, root=model.root)
         rows = build_data(group.cfg, arm.strings or arm.streams)
         return Point(spec.name, spec.coords, at, rows, Known(), "self", wishes=held_gamma(model.module))
+
+    def studies(self) -> tuple[Study, ...]:
+        return ()
 
     def analyse(self, rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
         del rows

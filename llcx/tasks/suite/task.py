@@ -14,7 +14,7 @@ from llcx.tasks.suite.noise import NOISE
 from llcx.tasks.suite.problems import Entry
 from llcx.tasks.suite.schema import FAMILIES, Suite
 from llcx.tasks.summary import errors, leaderboard
-from llcx.types import Point, Snapshots, Spec, State, Streams, Tables, Training
+from llcx.types import Point, Snapshots, Spec, State, Streams, Study, Tables, Training
 
 BUILDERS = {**ANALYTIC, **NETWORKS, **NOISE}
 
@@ -46,6 +46,9 @@ class SuiteTask:
         del snapshot
         _, entry, streams = self._points[spec.name]
         return replace(entry.build(streams), name=spec.name, coords=spec.coords)
+
+    def studies(self) -> tuple[Study, ...]:
+        return ()
 
     def analyse(self, rows: list[dict[str, Any]], snapshot: Snapshots) -> Tables:
         """analysis/: errors.csv by family, leaderboard.csv by sampler, bias_by_multiplicity.csv."""

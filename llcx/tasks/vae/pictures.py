@@ -8,7 +8,7 @@ from torch import Tensor
 from llcx.tasks.generic import Arm
 from llcx.tasks.vae.trained import Trained
 
-ARMS = 8  # that have pictures, at most
+ARMS = 12  # that have pictures, at most
 
 
 def chosen(arms: Sequence[Arm]) -> list[str]:
