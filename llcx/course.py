@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from llcx.journal import part, within
+from llcx.flat import part, within
 from llcx.types import State
 
 ROLE = "course"  # of the snapshot

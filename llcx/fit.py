@@ -122,7 +122,7 @@ def training(
 
     def start() -> State:
         fresh = module()
-        return _save(fresh, _optimizer(fresh, cfg), 0)
+        return saved(fresh, _optimizer(fresh, cfg), 0)
 
     def steps(state: State) -> Iterator[Event]:
         run = _Run(module(), objective(), cfg, streams, state, None if watch is None else watch())
@@ -151,7 +151,7 @@ class _Run:
     ) -> None:
         self.module, self.aim, self.cfg, self.streams = module, aim, cfg, streams
         self.optimizer = _optimizer(module, cfg)
-        _load(state, module, self.optimizer)
+        restore(state, module, self.optimizer)
         self.batches = _Batches(aim.rows, cfg.batch_size, streams)
         self.each = 1 if cfg.epochs is None else self.batches.per_epoch  # steps of a unit
         self.clock = int(state["step"])  # units
@@ -183,7 +183,7 @@ class _Run:
 
     def state(self) -> State:
         """Everything that the next step depends on."""
-        return _save(self.module, self.optimizer, self.clock) | (self.course.state() if self.course else {})
+        return saved(self.module, self.optimizer, self.clock) | (self.course.state() if self.course else {})
 
 
 def weights(module: nn.Module) -> State:
@@ -254,7 +254,7 @@ class _Batches:
         return self._order[place * self.size : (place + 1) * self.size]
 
 
-def _save(module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> State:
+def saved(module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> State:
     """Everything that the next step depends on, flat; lists become numbered entries."""
     state: State = {"step": step}
     state |= {f"module.{name}": tensor for name, tensor in weights(module).items()}
@@ -268,8 +268,8 @@ def _save(module: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> Sta
     return state
 
 
-def _load(state: State, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put `_save`'s state back."""
+def restore(state: State, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put `saved`'s state back."""
     cut = len("module.")
     module.load_state_dict({name[cut:]: value for name, value in state.items() if name.startswith("module.")})
     slots: dict[int, dict[str, Any]] = {}

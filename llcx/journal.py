@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from llcx.flat import part, within
 from llcx.registry import SAMPLERS
 from llcx.types import Draws, Plan, State
 
@@ -78,16 +79,6 @@ def unpacked(name: str, like: Any, found: Mapping[str, Any], device: torch.devic
     if isinstance(like, tuple):
         return () if value is None else value.unbind()
     return value
-
-
-def within(name: str, state: Mapping[str, Any]) -> State:
-    """A part's state under the part's name."""
-    return {f"{name}/{key}": value for key, value in state.items()}
-
-
-def part(name: str, state: Mapping[str, Any]) -> State:
-    """The state of the part `name`."""
-    return {key.removeprefix(f"{name}/"): value for key, value in state.items() if key.startswith(f"{name}/")}
 
 
 def of_draws(draws: Draws) -> State:

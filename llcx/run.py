@@ -1,7 +1,6 @@
 """One run, from its configuration to its report. Read it from top to bottom."""
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from llcx.registry import TASKS
 from llcx.signals import Signals
 from llcx.survey import Session, combinations, measure_all, snapshots, told
 from llcx.terminal import Terminal, listing, plain, table
-from llcx.types import Spec, Study, Task, Training
+from llcx.types import Spec, Study, Tables, Task, Training
 
 Shown = list[dict[str, str]]
 log = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ def run(cfg: Config, resolved: Mapping[str, Any], path: Path, signals: Signals) 
         work: dict[str, Callable[[], Any]] = {
             "train": lambda: train(task, specs, session),
             "measure": lambda: measure_all(task, grid, session),
-            **{study.name: partial(pursue, study, session) for study in task.studies()},
+            **{study.name: partial(pursue, study, session, said) for study in task.studies()},
             "analyse": lambda: said.update(analyse(task, folder)),
             "figures": lambda: draw(folder),
             "report": lambda: write_report(folder),
@@ -125,18 +124,27 @@ def wanted(stage: str, stages: Sequence[str]) -> bool:
     return stage in stages or (stage not in STAGES and "studies" in stages)
 
 
-def pursue(study: Study, session: Session) -> None:
-    """Every part of a study, its tables written part by part."""
-    folder, rows = session.folder, defaultdict[str, list[dict[str, Any]]](list)
+def pursue(study: Study, session: Session, said: dict[str, Shown]) -> None:
+    """Every part of a study, what it found written part by part; what it has for the reader is `said`."""
+    folder, whole = session.folder, Tables()
     for done, name in enumerate(study.parts):
         session.signals.rest()
         folder.at(done, len(study.parts))
         session.terminal(study.name, done, len(study.parts), {})
         found = study.work(name, snapshots(folder), folder.table)
-        for stem, more in found.tables.items():
-            rows[stem] += more
-        folder.tables(found._replace(tables={stem: rows[stem] for stem in found.tables}))
+        whole = joined(whole, found)
+        folder.tables(whole)
     session.terminal(study.name, len(study.parts), len(study.parts), {})
+    said.update(whole.shown)
+
+
+def joined(whole: Tables, part: Tables) -> Tables:
+    """Rows of one table one after the other; arrays and documents of one stem by their keys."""
+    tables = {stem: [*whole.tables.get(stem, []), *rows] for stem, rows in part.tables.items()}
+    arrays = {stem: {**whole.arrays.get(stem, {}), **more} for stem, more in part.arrays.items()}
+    shown = {**whole.shown, **part.shown}
+    documents = {stem: {**whole.documents.get(stem, {}), **more} for stem, more in part.documents.items()}
+    return Tables({**whole.tables, **tables}, {**whole.arrays, **arrays}, shown, {**whole.documents, **documents})
 
 
 def headline(metrics: Mapping[str, float]) -> Mapping[str, float]:

@@ -235,7 +235,7 @@ class Study(NamedTuple):
 
     name: str  # of the stage
     parts: tuple[str, ...]  # in their order
-    work: Callable[[str, Snapshots, Left], Tables]  # of a part; the parts' rows of one table are put together
+    work: Callable[[str, Snapshots, Left], Tables]  # of a part; rows, and arrays and documents by key, are put together
 
 
 class Task(Protocol):

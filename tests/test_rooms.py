@@ -15,7 +15,7 @@ FILES = sorted(LLCX.rglob("*.py"))
 
 # From below to above: each may import those before it.
 CORE = (
-    *("registry", "rng", "params", "diagnostics", "gradients", "posterior", "minimum", "journal", "sample"),
+    *("registry", "flat", "rng", "params", "diagnostics", "gradients", "posterior", "minimum", "journal", "sample"),
     "likelihoods",
 )
 KERNELS = {"samplers", "estimators", "calibrate"}
@@ -53,7 +53,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "information": {"types", "diagnostics"},
     "multiplicity": {"types", "diagnostics"},
     "measure": {"types", *CORE, *KERNELS, "probes", "chains", "routes", "checks", "information", "multiplicity"},
-    "course": {"types", "journal"},
+    "flat": {"types"},
+    "course": {"types", "flat"},
     "fit": {"types", "settings", "params", "rng", "gradients", "course"},
     "tasks": {
         "types",
@@ -66,6 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "rng",
         "likelihoods",
         "diagnostics",
+        "flat",
     },
     "artifacts": {"types", "config", "tensorboard"},
     "figures": {"types", "artifacts", "theory"},

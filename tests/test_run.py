@@ -166,7 +166,11 @@ def test_studies_are_stages_whose_parts_put_one_table_together(tmp_path: Path) -
         {"part": "b", "trained": "True", "before": "1"},
     ]
     assert found.analysis("counts") == [{"rows": "2"}]
-    assert read_json(tmp_path / "all" / "analysis" / "counts.json") == {"held": [1, {"out": None}]}
+    assert set(found.analysis("parts")) == {"a", "b"}
+    assert read_json(tmp_path / "all" / "analysis" / "parts.json") == {
+        "a": {"held": [1, None]},
+        "b": {"held": [1, None]},
+    }
     assert list(found.run_info["stages"]) == ["train", "measure", "first", "second", "analyse"]
 
 

@@ -15,7 +15,7 @@ from llcx.registry import TASKS
 from llcx.types import Point, Task
 
 TASK_NAMES = TASKS.names()
-WITHOUT_ANSWER = {"parity", "vae"}  # nobody knows their learning coefficient
+WITHOUT_ANSWER = {"mcl", "parity", "vae"}  # nobody knows their learning coefficient
 FILES = (
     "config.yaml",
     ".hydra/overrides.yaml",

@@ -103,10 +103,11 @@ class ToyTask:
         def first(part: str, snapshot: Snapshots, left: Left) -> Tables:
             kill(f"part={part}")
             final = snapshot("training=0", "final/0")
-            return Tables({"first": [{"part": part, "trained": final is not None, "before": len(left("first"))}]})
+            row = {"part": part, "trained": final is not None, "before": len(left("first"))}
+            return Tables({"first": [row]}, {"parts": {part: [1]}}, documents={"parts": {part: {"held": [1, None]}}})
 
         def second(part: str, snapshot: Snapshots, left: Left) -> Tables:
-            return Tables({part: [{"rows": len(left("first"))}]}, documents={part: {"held": [1, {"out": None}]}})
+            return Tables({part: [{"rows": len(left("first"))}]})
 
         return Study("first", ("a", "b"), first), Study("second", ("counts",), second)
 
