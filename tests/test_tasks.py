@@ -3,16 +3,18 @@
 import csv
 import json
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
 import llcx
-from llcx import artifacts, gradients, rng
+from llcx import artifacts, config, gradients, rng
 from llcx.main import main
 from llcx.registry import TASKS
 from llcx.types import Point, Task
+from tests.doctor_runs import composed
 
 TASK_NAMES = TASKS.names()
 WITHOUT_ANSWER = {"mcl", "parity", "vae"}  # nobody knows their learning coefficient
@@ -91,9 +93,10 @@ def test_points_are_known_from_the_configuration_and_alike_each_time(name: str) 
     assert specs[0]
 
 
+@cache
 def first_point(name: str) -> Point:
-    """The first point of a task's own settings; where it is trained, at the first snapshot of its training."""
-    task: Task = TASKS.builder(name)(TASKS.schema(name)(), rng.streams(0))
+    """The first point of a task's tiny experiment; where it is trained, at the first snapshot of its training."""
+    task: Task = TASKS.builder(name)(config.records(composed([f"+experiment={name}_tiny"])).task, rng.streams(0))
     spec = task.points()[0]
     if spec.training is None:
         return task.point(spec, None)
