@@ -22,12 +22,12 @@ def three(value: float) -> str:
     return number(float(f"{value:.3g}")) if math.isfinite(value) else number(value)
 
 
-def interval(value: float, low: float, high: float) -> str:
-    """9.32 [8.84, 9.80]: as many decimals as give half the interval two digits."""
+def interval(value: float, low: float, high: float, *, most: int = 6) -> str:
+    """9.32 [8.84, 9.80]: as many decimals, at most `most`, as give half the interval two digits."""
     half = (high - low) / 2
     if not (math.isfinite(half) and half > 0):
         return f"{number(value)} [{number(low)}, {number(high)}]"
-    decimals = min(max(0, 1 - math.floor(math.log10(half))), 6)
+    decimals = min(max(0, 1 - math.floor(math.log10(half))), most)
     ends = [round(end, decimals) + 0.0 for end in (value, low, high)]  # + 0.0: never -0.0
     value, low, high = ends
     return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]".replace("-", "\u2212")

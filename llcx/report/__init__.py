@@ -3,6 +3,7 @@
 page, sweep   a run folder, a collected sweep -> the page
 verdict       its first lines
 table         measurements, with intervals against known values
+hypotheses    verdicts on what was registered before the runs, of tasks that have hypotheses
 checks        what each health check says where it was passed or not run; lights: all of them over all rows
 pictures      figures, inlined
 facts         cost, code, machine, plans, settings

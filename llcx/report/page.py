@@ -11,7 +11,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from llcx.artifacts import RunFolder
 from llcx.artifacts.files import replace
 from llcx.figures import rows, wording
-from llcx.report import facts, verdict
+from llcx.report import facts, hypotheses, verdict
 from llcx.report.lights import COLOURS, MARKS, counted, lights
 from llcx.report.pictures import pictures
 from llcx.report.table import table
@@ -41,6 +41,7 @@ def render(folder: RunFolder) -> str:
         chips=chips(info, status),
         traceback=status.get("traceback") or "",
         conditions=wording.conditions([row for row in every if not row.failed]),
+        hypotheses=hypotheses.lines(folder.path),
         table=table(every),
         lights=lights(every, config),
         pictures=pictures(folder.path),

@@ -14,7 +14,7 @@ from llcx.artifacts import RunFolder
 from llcx.artifacts.files import read_csv, read_yaml, replace
 from llcx.figures import rows, wording
 from llcx.figures.rows import Row
-from llcx.report import facts, verdict
+from llcx.report import facts, hypotheses, verdict
 from llcx.report.lights import lights
 from llcx.report.page import FILE, filled
 from llcx.report.pictures import pictures
@@ -49,6 +49,7 @@ def render(path: Path) -> str:
         level=level,
         verdict=sentences,
         conditions=wording.conditions([row for row in every if not row.failed]),
+        hypotheses=hypotheses.lines(path),
         table=table(every, [before(row, links, names) for row in every]),
         lights=lights(every, {}),
         pictures=pictures(path),

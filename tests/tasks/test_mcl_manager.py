@@ -131,8 +131,7 @@ def test_arms_are_weights_switched_off() -> None:
 
 
 def test_the_total_is_the_weighted_sum_and_what_is_told_adds_up() -> None:
-    _, _, seen = trained(Weights(alpha=0.2, beta=0.3, gamma=0.4), steps=1)
-    (terms,) = seen
+    terms = trained(Weights(alpha=0.2, beta=0.3, gamma=0.4), steps=2)[2][-1]
     raw = {name: number(value) for name, value in terms.raw.items()}
     expected = raw["task"] + 0.2 * raw["share"] + 0.3 * raw["sae"] + 0.4 * raw["prim"]
     told = terms.told()
@@ -210,13 +209,13 @@ def test_shuffled_groups_are_another_loss_and_the_true_ones_are_reported() -> No
     made, x = built(), examples(48)
     out, told = made(x), labels(x)
     true, mixed = (loss_of(Weights(), replace(SHARE, labels=kind)) for kind in ("true", "shuffled"))
-    found = [each(made, out, told, 0) for each in (true, mixed)]
+    found = [each(made, out, told, 1) for each in (true, mixed)]
     assert number(found[0].raw["share"]) != number(found[1].raw["share"])
     for key in ("share/norm", "share/floor"):
         assert found[0].metrics[key] == found[1].metrics[key]
     again = loss_of(Weights(), replace(SHARE, labels="shuffled"))
-    assert number(again(made, out, told, 0).raw["share"]) == number(found[1].raw["share"])
-    assert number(again(made, out, told, 1).raw["share"]) != number(found[1].raw["share"])
+    assert number(again(made, out, told, 1).raw["share"]) == number(found[1].raw["share"])
+    assert number(again(made, out, told, 2).raw["share"]) != number(found[1].raw["share"])
 
 
 def test_the_guard_halves_alpha_after_so_many_evaluations_below_half_the_first_rank() -> None:

@@ -52,7 +52,7 @@ class LossManager(nn.Module):
 
     def forward(self, machine: Machine, out: Outputs, labels: Labels, step: int) -> Terms:
         """The loss at optimiser step `step`, 0 the first."""
-        weights, looked = self.at(step), step % self.share.monitor == 0
+        weights, looked = self.at(step), self.looks(step)
         terms = {"task": losses.task(self.weights, out.logits, labels.target)}
         metrics: dict[str, float] = {}
         if weights["share"] > 0 or looked:
@@ -66,6 +66,10 @@ class LossManager(nn.Module):
             terms["prim"] = losses.primitives(out.primitives, labels.primitives)
         weighted = {name: weights[name] * value for name, value in terms.items() if weights[name] > 0}
         return Terms(torch.stack(list(weighted.values())).sum(), terms, weighted, metrics)
+
+    def looks(self, step: int) -> bool:
+        """Whether a step is looked at: the last of every `share.monitor`, so that evaluations after it tell of it."""
+        return (step + 1) % self.share.monitor == 0
 
     def at(self, step: int) -> dict[str, float]:
         """The weight of each term."""

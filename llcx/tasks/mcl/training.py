@@ -144,7 +144,7 @@ class Run:
         told = terms.told()
         if "share" in terms.weighted:
             self._note("share/groups", terms.metrics["share/groups"])
-        if self.step % self.cfg.share.monitor == 0:
+        if self.manager.looks(self.step):
             told |= gradient_shares(terms.weighted, out.h)
             if "gradient/share" in told:
                 self._note("gradient/share", told["gradient/share"])

@@ -1,0 +1,53 @@
+"""Verdicts on what was registered before a run, where it has any: analysis/hypotheses.json."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llcx.artifacts.files import read_json
+from llcx.figures import wording
+
+STATES = {"SUPPORTED": "ok", "REJECTED": "failed", "REVERSED": "failed", "INCONCLUSIVE": "flagged", "SPLIT": "flagged"}
+
+
+class Line(NamedTuple):
+    """Of a hypothesis, or of a comparison that decides on it."""
+
+    title: str  # of a hypothesis; empty of a comparison
+    cells: list[str]  # what is compared, the effect, the smallest one of interest, seeds
+    verdict: str
+    state: str  # ok, flagged, failed, or "" where nothing was tested
+    note: str
+
+
+def lines(path: Path) -> list[Line]:
+    """Of a run folder, or of several runs collected; none where nothing was registered."""
+    found = []
+    for each in read_json(path / "analysis" / "hypotheses.json").get("hypotheses", []):
+        primary = [part for part in each["parts"] if part["role"] == "primary"]
+        reasons = [part["note"].split("; ") for part in primary]
+        shared = [reason for reason in (reasons[0] if reasons else []) if all(reason in some for some in reasons)]
+        own = [note for note in each["notes"] if all(note != part["note"] for part in primary)]
+        variant = f" [{each['variant']}]" if each.get("variant") else ""
+        title, verdict = f"{each['name']}{variant} {each['claim']}", each["verdict"]
+        found.append(Line(title, [], verdict, STATES.get(verdict, ""), "; ".join(filter(None, [*own, *shared]))))
+        found += [compared(part, [reason for reason in some if reason not in shared])
+                  for part, some in zip(primary, reasons, strict=True)]  # fmt: skip
+    return found
+
+
+def compared(part: Mapping[str, Any], notes: Sequence[str]) -> Line:
+    """A comparison that decides."""
+    cells = [part["name"], f"{part['treated']} against {part['control']}", effect(part), wording.three(part["sesoi"])]
+    verdict = part["verdict"]
+    return Line("", [*cells, str(part["seeds"])], verdict, STATES.get(verdict, ""), "; ".join(notes))
+
+
+def effect(part: Mapping[str, Any]) -> str:
+    """With its 95 % interval; a single seed has none."""
+    mean, low, high = (part[key] for key in ("mean", "low", "high"))
+    if mean is None:
+        return "\u2013"
+    if low is None or high is None:
+        return wording.three(mean).replace("-", "\u2212")
+    return wording.interval(mean, low, high, most=3)
