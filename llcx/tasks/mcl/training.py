@@ -2,14 +2,15 @@
 
 What is random at a step (positions, dropout, dealt groups) is a function of (seed, step); a state holds the machine,
 the optimiser, the loss's own state, how often each group was visited, and the course. Seconds are told apart by what
-they went into: data, forward pass, loss, backward pass, autoencoder. Evaluations are in none of them.
+they went into: data, forward pass, loss, backward pass, autoencoder. Evaluations are in none of them. They are seconds
+of the processor, over all its cores: another job on the machine does not decide which arm takes less.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import cos, inf, isfinite, nan, pi
-from time import perf_counter
+from time import process_time
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ VALIDATION = ("val_id", "val_ood")
 Clock = Callable[[], float]
 
 
-def training(name: str, cfg: schema.MCL, streams: Streams, *, clock: Clock = perf_counter) -> Training:
+def training(name: str, cfg: schema.MCL, streams: Streams, *, clock: Clock = process_time) -> Training:
     """Of `cfg` with its arm in place. Raises FloatingPointError where the loss is no longer finite."""
     cfg = schema.applied(cfg)
 
