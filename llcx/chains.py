@@ -123,7 +123,7 @@ def _kernel(
 
     def gauss_newton(path: Float[Tensor, "S C P"]) -> metric.Metric:
         found = metric.gauss_newton(whole, path[-1], generator)
-        return metric.low_rank(at, found, plan.nbeta, plan.gamma)
+        return metric.low_rank(at, found, plan.nbeta, plan.gamma).rounded()
 
     def diagonal(path: Float[Tensor, "S C P"]) -> metric.Metric:
         return metric.diagonal_of(at, path.flatten(0, 1))

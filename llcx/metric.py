@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 
 from llcx.types import Chains, Flat, Index, Kernel, Noise, PerChain, Potential
 
-NEGLIGIBLE = 0.02  # n*beta e / ridge below which a direction is left as it is: one per cent of its length
+NEGLIGIBLE = 0.3  # n*beta e / ridge below which a direction is left as it is: an eighth of its length
 ROWS = 1500  # factor rows of a Gauss-Newton matrix
 MEMORY = 2**28  # bytes that they may take
 PRIOR_DRAWS = 5  # weight of the typical variance in `diagonal_of`
@@ -48,6 +48,12 @@ class Metric(NamedTuple):
         """A gradient in u as one in w, the inverse of `pull`."""
         return self._bent(grad, self._inverse) / self.scale
 
+    def rounded(self) -> "Metric":
+        """With V in float32, which every gradient is multiplied by: another map by 1e-7, and as good a one."""
+        if self.vectors is None or self.gains is None:
+            return self
+        return self._replace(vectors=self.vectors.float(), gains=self.gains.float())
+
     @property
     def range(self) -> tuple[float, float]:
         """Smallest and largest eigenvalue of A A^T (with a scale for each weight: bounds of them)."""
@@ -65,7 +71,8 @@ class Metric(NamedTuple):
     def _bent(self, x: Chains, gains: Tensor | None) -> Chains:
         if self.vectors is None or gains is None:
             return x
-        return x + ((x @ self.vectors) * gains) @ self.vectors.T
+        seen = ((x.to(self.vectors) @ self.vectors) * gains) @ self.vectors.T
+        return x + seen.to(x)
 
 
 def identity(at: Flat) -> Metric:
@@ -73,10 +80,15 @@ def identity(at: Flat) -> Metric:
 
 
 class Spectrum(NamedTuple):
-    """Eigenvalues [k], falling, and eigenvectors [P, k] of G = R^T R; the others are zero."""
+    """Eigenvalues [k], falling, and eigenvectors rows^T left of G = R^T R; the others are zero."""
 
     values: Float[Tensor, " k"]
-    vectors: Float[Tensor, "P k"]
+    rows: Float[Tensor, "r P"]
+    left: Float[Tensor, "r k"]
+
+    def vectors(self, kept: Bool[Tensor, " k"]) -> Float[Tensor, "P kept"]:
+        """Those that are kept: where P is large, far fewer than there are rows."""
+        return self.rows.T @ self.left[:, kept]
 
     def quadratic(self, nbeta: float, gamma: float) -> float:
         """E[n*beta K] of K = w^T G w / 2: 1/2 sum of n*beta e / (n*beta e + gamma)."""
@@ -88,22 +100,22 @@ def spectrum(rows: Float[Tensor, "r P"]) -> Spectrum:
     """Of R^T R, by the smaller Gram matrix."""
     if len(rows) >= rows.shape[1]:
         values, vectors = torch.linalg.eigh(rows.T @ rows)
-        return Spectrum(values.flip(0).clamp(min=0), vectors.flip(1))
+        return Spectrum(values.flip(0).clamp(min=0), vectors.flip(1).T, torch.eye(len(values)).to(values))
     values, left = torch.linalg.eigh(rows @ rows.T)
     values, left = values.flip(0), left.flip(1)
     rounding = 1e-10 if rows.dtype == torch.float64 else 1e-5  # of a Gram matrix, with room
     some = values > rounding * values[0].clamp(min=1e-30)
-    return Spectrum(values[some], rows.T @ (left[:, some] / values[some].sqrt()))
+    return Spectrum(values[some], rows, left[:, some] / values[some].sqrt())
 
 
 def low_rank(at: Flat, found: Spectrum, nbeta: float, ridge: float) -> Metric:
-    """(n*beta G + ridge)^(-1/2), without the directions that it would change by less than a per cent."""
+    """(n*beta G + ridge)^(-1/2), without the directions that it would change little."""
     if not ridge > 0:
         raise ValueError(f"ridge must be > 0, got {ridge}; directions that G does not see have no other scale")
     share = nbeta * found.values / ridge
     kept = share > NEGLIGIBLE
     scale = torch.tensor(ridge**-0.5, dtype=at.dtype, device=at.device)
-    return Metric(at, scale, found.vectors[:, kept].to(at), ((1 + share[kept]).rsqrt() - 1).to(at))
+    return Metric(at, scale, found.vectors(kept).to(at), ((1 + share[kept]).rsqrt() - 1).to(at))
 
 
 def gauss_newton(potential: Potential, w: Chains, generator: Generator) -> Spectrum:
@@ -134,6 +146,7 @@ def moved(potential: Potential, metric: Metric) -> Potential:
         blocks=(),
         frozen=None,
         factors=None,
+        slope=None,
     )
 
 
@@ -158,6 +171,8 @@ class Density(Protocol):
 
     def distance(self, w: Chains) -> PerChain: ...
 
+    def slope(self, w: Chains) -> Chains: ...
+
     def loss_gradient(self, w: Chains, grad: Chains) -> Chains: ...
 
 
@@ -170,6 +185,9 @@ class Coordinates:
     def __call__(self, u: Chains, batch: Index | None) -> tuple[PerChain, Chains]:
         logp, grad = self.target(self.metric.to(u), batch)
         return logp, self.metric.pull(grad)
+
+    def slope(self, u: Chains) -> Chains:
+        return self.metric.pull(self.target.slope(self.metric.to(u)))
 
     def loss_gradient(self, u: Chains, grad: Chains) -> Chains:
         """The loss's part, in u, of a gradient in u."""

@@ -43,6 +43,7 @@ def freeze(potential: Potential, count: int, chains: int, streams: Streams) -> P
         potential,
         full=held.full,
         value=held.value,
+        slope=held.slope,
         mini=None,
         frozen=None,
         rows=count,

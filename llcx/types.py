@@ -1,7 +1,4 @@
-"""The nouns of llcx and the letters of their shapes. No logic.
-
-C chains    P parameters    B examples of a minibatch    N rows of data    T kept draws
-"""
+"""The nouns of llcx, without logic. Shapes: C chains, P parameters, B minibatch, N rows, T kept draws, W warm-up."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -88,10 +85,11 @@ class External(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """K on fixed rows, chain c's own, scaled to all rows."""
+    """K on fixed rows, chain c's own, scaled to all rows; as Potential has them."""
 
     full: Callable[[Chains], tuple[PerChain, Chains]]
     value: Callable[[Chains], PerChain]
+    slope: Callable[[Chains], Chains] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +110,7 @@ class Potential:
     examples: Callable[[Chains, Int[Tensor, " R"]], Float[Tensor, "C R"]] | None = None  # K of single rows, unscaled
     frozen: Callable[[Index], Frozen] | None = None  # [C, n'] -> K of chain c on its rows alone
     factors: Callable[[Chains, Index], Float[Tensor, "C R P"]] | None = None  # rows g, E[g g^T]: Gauss-Newton per row
+    slope: Callable[[Chains], Chains] | None = None  # the gradient of `full` in float32's digits, where that is faster
 
 
 @dataclass(frozen=True)

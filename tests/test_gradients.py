@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from llcx import gradients, params
+from llcx.gradients import slope
 from llcx.likelihoods import Categorical, Gaussian
 from llcx.types import Data, Potential, Rows, StatModel
 
@@ -143,6 +144,31 @@ def test_restriction_moves_only_the_chosen_parameters() -> None:
     w[:, chosen] = near(part)
     torch.testing.assert_close(part.full(near(part))[0], found.full(w)[0])
     torch.testing.assert_close(part.full(near(part))[1], found.full(w)[1][:, chosen])
+
+
+def test_large_gradients_in_float64_have_a_twin_in_float32_and_small_ones_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert potential().slope is None  # nothing to be won
+    monkeypatch.setattr(slope, "WORTH", 0.0)
+    found = potential("self")
+    assert found.slope is not None and found.frozen is not None
+    w, idx = near(found), torch.arange(N).expand(C, -1)[:, :20]
+    held = found.frozen(idx)
+    assert held.slope is not None
+    for quick, exact in ((found.slope(w), found.full(w)[1]), (held.slope(w), held.full(w)[1])):
+        assert quick.dtype == exact.dtype == torch.float64
+        torch.testing.assert_close(quick, exact, rtol=1e-4, atol=1e-5)
+        assert not torch.equal(quick, exact)
+    positions = torch.tensor([0, 3, 4])
+    some = gradients.restrict(found, positions)
+    assert some.slope is not None
+    torch.testing.assert_close(
+        some.slope(some.at + 0.1 * torch.ones(1, 3)),
+        some.full(some.at + 0.1 * torch.ones(1, 3))[1],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    single = gradients.of_model(model(torch.float32), Data(rows(), N), target="self", dtype=torch.float32)[0]
+    assert single.slope is None
 
 
 def test_weights_mode_and_buffers_of_the_model_stay_as_they_were() -> None:

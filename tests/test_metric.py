@@ -37,6 +37,16 @@ def low_rank(at: Tensor, count: int = P) -> Metric:
     return metric.low_rank(at, metric.spectrum(rows(count)), NBETA, GAMMA)
 
 
+def test_rounded_it_is_about_the_same_map_and_its_own_inverse_still() -> None:
+    whole, u = low_rank(AT), torch.randn(C, P, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = whole.rounded()
+    assert found.vectors is not None and found.vectors.dtype == torch.float32
+    torch.testing.assert_close(found.to(u), whole.to(u), rtol=1e-5, atol=1e-5)
+    w = whole.to(u)
+    torch.testing.assert_close(found.to(found.back(w)), w, rtol=1e-5, atol=1e-5)
+    assert found.to(u).dtype == torch.float64
+
+
 def diagonal(at: Tensor) -> Metric:
     return Metric(at, torch.linspace(0.1, 3, P, dtype=torch.float64))
 

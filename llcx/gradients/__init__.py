@@ -21,6 +21,7 @@ from llcx.gradients.examples import examples
 from llcx.gradients.factors import factors
 from llcx.gradients.frozen import frozen
 from llcx.gradients.rows import Source
+from llcx.gradients.slope import slopes
 from llcx.params import flatten
 from llcx.types import Chains, Data, Flat, Frozen, Index, PerChain, Potential, StatModel
 
@@ -102,6 +103,8 @@ def of_model(
         exact = of_function(value, at, n=data.n, population=population, target=target, blocks=blocks)
         exact = replace(exact, mini=loss.mini, rows=source.rows, examples=partial(examples, loss))
         return exact, "closed", source.loss_at_minimum
+    flops = _flops_of_rows(loss, at)
+    quick = slopes(loss, flops)
     found = Potential(
         at,
         loss.full,
@@ -112,10 +115,11 @@ def of_model(
         exact=False,
         population=population,
         target=target,
-        flops=_flops_of_rows(loss, at),
+        flops=flops,
         examples=partial(examples, loss),
-        frozen=partial(frozen, loss),
+        frozen=lambda idx: frozen(loss, idx, None if quick is None else quick.on(idx)),
         factors=factors(loss),
+        slope=None if quick is None else quick.whole,
     )
     return found, str(loss.backend), source.loss_at_minimum
 
@@ -150,10 +154,13 @@ def restrict(potential: Potential, positions: Tensor) -> Potential:
 
     mini, held, rows, single = potential.mini, potential.frozen, potential.factors, potential.examples
 
+    def led(slope: Callable[[Chains], Chains] | None) -> Callable[[Chains], Chains] | None:
+        return None if slope is None else lambda w: slope(embed(w)).index_select(1, positions)
+
     def freeze(idx: Index) -> Frozen:
         assert held is not None
         whole = held(idx)
-        return Frozen(lambda w: cut(whole.full(embed(w))), lambda w: whole.value(embed(w)))
+        return Frozen(lambda w: cut(whole.full(embed(w))), lambda w: whole.value(embed(w)), led(whole.slope))
 
     place = torch.full((len(base),), -1, device=base.device).index_copy(
         0, positions, torch.arange(len(positions), device=base.device)
@@ -168,6 +175,7 @@ def restrict(potential: Potential, positions: Tensor) -> Potential:
         examples=None if single is None else lambda w, idx: single(embed(w), idx),
         frozen=None if held is None else freeze,
         factors=None if rows is None else lambda w, idx: rows(embed(w), idx).index_select(2, positions),
+        slope=led(potential.slope),
     )
 
 

@@ -101,22 +101,31 @@ class ModuleLoss:
 
 def _choose(source: Source) -> str:
     """vmap where the module runs under it and agrees with seq on a few rows, else seq, saying why."""
-    w = flatten(source.model.module).expand(2, -1)
-    idx = torch.arange(min(source.rows, 4), device=w.device).expand(2, -1)
-    # Far enough that the self target's gradient, a difference of outputs, has digits in float32 to compare.
-    shifted = w + 3e-2 * w.abs().mean().clamp(min=1e-3)
-    grads = {}
+    seq, fast = (ModuleLoss(source, name) for name in ("seq", "vmap"))
     try:
-        for name in ("seq", "vmap"):
-            loss = ModuleLoss(source, name)
-            grads[name] = loss.mini(shifted, idx)[1]
-            with torch.no_grad():  # some layers run under vmap only while gradients are recorded
-                loss.excess(shifted, *source.take(idx), 0)
+        w, idx = probe(fast)
+        with torch.no_grad():  # some layers run under vmap only while gradients are recorded
+            fast.excess(w, *source.take(idx), 0)
+        close = apart(seq, fast) < 1e-3
     except RuntimeError as error:
         log.info("backend seq: the module does not run under vmap (%s)", str(error).splitlines()[0])
         return "seq"
-    scale = float(grads["seq"].abs().max())
-    close = torch.allclose(grads["seq"], grads["vmap"], rtol=1e-3, atol=1e-5 * scale)
     if not close:
         log.warning("backend seq: vmap gives other gradients for this module")
     return "vmap" if close else "seq"
+
+
+def apart(one: ModuleLoss, other: ModuleLoss) -> float:
+    """The distance of two gradients on a few rows, relative to the first."""
+    found = [loss.mini(*probe(loss))[1].double() for loss in (one, other)]
+    return float((found[1] - found[0]).norm() / found[0].norm().clamp(min=1e-300))
+
+
+def probe(loss: ModuleLoss) -> tuple[Chains, Index]:
+    """Two chains near w* and four rows.
+
+    Far enough that the self target's gradient, a difference of outputs, has digits in float32 to compare.
+    """
+    w = flatten(loss.source.model.module).expand(2, -1)
+    idx = torch.arange(min(loss.source.rows, 4), device=w.device).expand(2, -1)
+    return w + 0.3 * w.abs().mean().clamp(min=1e-3), idx

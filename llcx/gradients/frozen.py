@@ -5,6 +5,7 @@
 so that n' rows stand for all. Where every row is frozen this is the full loss, in the order of idx.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from llcx.gradients.rows import chunks
 from llcx.types import Batch, Chains, Frozen, Index, PerChain
 
 
-def frozen(loss: ModuleLoss, idx: Index) -> Frozen:
+def frozen(loss: ModuleLoss, idx: Index, slope: Callable[[Chains], Chains] | None = None) -> Frozen:
     """K and its gradient on the rows `idx` [C, n'] of C chains; w must hold as many."""
     source = loss.source
     held = source.take(idx)
@@ -49,4 +50,4 @@ def frozen(loss: ModuleLoss, idx: Index) -> Frozen:
                 k[some] += loss.excess(w[some], *own, 0)
         return k * scale
 
-    return Frozen(full, value)
+    return Frozen(full, value, slope)
