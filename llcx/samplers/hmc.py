@@ -2,10 +2,11 @@
 
     u ~ N(0, I);  L leapfrog steps of H = -log p(w) + |u|^2 / 2;  accept with probability min(1, exp(-dH))
 
-Targets p exactly, whatever the step size. log L is uniform, the longest trajectory `spread` times the shortest and
-their mean `leapfrog`, and L is shared by the chains; the step of a chain is jittered by +-20 %: periodic orbits of
-near-Gaussian directions would otherwise return to their start. However long, a trajectory makes the energy a third of
-an independent draw at most, while flat directions are crossed by long ones alone; a wide spread buys some of both.
+Targets p exactly, whatever the step size; inside of a trajectory the gradient may be rounded to float32's digits
+(gradients/slope.py). log L is uniform, the longest trajectory `spread` times the shortest and their mean `leapfrog`,
+and L is shared by the chains; the step of a chain is jittered by +-20 %: periodic orbits of near-Gaussian directions
+would otherwise return to their start. However long, a trajectory makes the energy a third of an independent draw at
+most, while flat directions are crossed by long ones alone; a wide spread buys some of both.
 During the first `adapt` steps the step size follows dual averaging of the chains' mean acceptance (averaging.py).
 
 Neal (2011), "MCMC using Hamiltonian dynamics", arXiv:1206.1901.
@@ -24,6 +25,7 @@ from llcx.samplers.steps import check_metric, check_step_size, within
 from llcx.types import Chains, Index, Kernel, Noise, PerChain, Target
 
 LEAPFROG = 48
+SLACK = 0.005  # of |u|^2: one per cent of the kinetic energy
 Steps = Float[Tensor, "C 1"]  # a step size for each chain
 
 
@@ -78,7 +80,8 @@ def build(cfg: HMC, target: Target) -> Kernel:
         momentum = noise.normal(state.w)
         w, logp, grad, end = _leapfrog(target, state, momentum, eps, length)
         gain = (logp - 0.5 * square(end)) - (state.logp - 0.5 * square(momentum))
-        return decided(state, Proposal(w, logp, grad, gain), noise, cfg.accept, adapt)
+        slack = SLACK * square(momentum)
+        return decided(state, Proposal(w, logp, grad, gain, slack), noise, cfg.accept, adapt)
 
     return Kernel(init, step)
 
@@ -86,10 +89,11 @@ def build(cfg: HMC, target: Target) -> Kernel:
 def _leapfrog(
     target: Target, state: MetropolisState, momentum: Chains, eps: Steps, length: int
 ) -> tuple[Chains, PerChain, Chains, Chains]:
-    w, logp, grad = state.w, state.logp, state.grad
-    momentum = momentum + 0.5 * eps * grad
-    for k in range(length):
+    w, lead = state.w, getattr(target, "slope", None) or (lambda w: target(w, None)[1])
+    momentum = momentum + 0.5 * eps * state.grad
+    for _ in range(length - 1):
         w = w + eps * momentum
-        logp, grad = target(w, None)
-        momentum = momentum + (eps if k < length - 1 else 0.5 * eps) * grad
-    return w, logp, grad, momentum
+        momentum = momentum + eps * lead(w)
+    w = w + eps * momentum
+    logp, grad = target(w, None)
+    return w, logp, grad, momentum + 0.5 * eps * grad

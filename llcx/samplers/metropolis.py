@@ -1,4 +1,9 @@
-"""The Metropolis step that hmc and mala share: what is kept of a proposal, and what the step size learns from it."""
+"""The Metropolis step that hmc and mala share: what is kept of a proposal, and what the step size learns from it.
+
+Chains start at the mode, where all directions move in phase, so that the energy errors of many of them add up: steps
+that are right later would be refused there, and the way out be a long one of small steps. So in the first moves of an
+adaptation what keeps the energy to within `slack` is taken, as it would be without a Metropolis step.
+"""
 
 from typing import NamedTuple
 
@@ -33,19 +38,25 @@ class Proposal(NamedTuple):
     logp: PerChain
     grad: Chains
     gain: PerChain
+    slack: PerChain | None = None  # error of the energy that chains on their way out of the mode may make
 
 
 def decided(state: MetropolisState, proposal: Proposal, noise: Noise, aim: float, adapt: int) -> MetropolisState:
     """The proposal where it is accepted, with probability min(1, exp(gain)); a gain that is no number is refused."""
     accept = torch.where(proposal.gain.isnan(), -torch.inf, proposal.gain).clamp(max=0).exp()
     taken = noise.uniform() < accept
+    if proposal.slack is not None and state.tuning.leaving(adapt):
+        near = proposal.gain > -proposal.slack
+        taken, tuning = taken | near, state.tuning.left(float(near.double().mean()))
+    else:
+        tuning = state.tuning.after(float(accept.mean()), aim, adapt)
     row = taken.unsqueeze(1)
     return MetropolisState(
         torch.where(row, proposal.w, state.w),
         torch.where(taken, proposal.logp, state.logp),
         torch.where(row, proposal.grad, state.grad),
         accept,
-        state.tuning.after(float(accept.mean()), aim, adapt),
+        tuning,
     )
 
 

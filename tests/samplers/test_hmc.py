@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from llcx.rng import ChainNoise
+from llcx.samplers import hmc
 from llcx.samplers.hmc import HMC, build
 from llcx.types import Chains, Index, PerChain
 from tests.samplers.chains import Normal, run
@@ -39,6 +40,44 @@ def test_the_oracle_rejects_leapfrog_without_its_metropolis_step() -> None:
         kept.append(0.5 * (TWO * w.square())[:, 2:].sum(1))
     with pytest.raises(AssertionError, match="excludes"):
         assert_matches(torch.stack(kept, 1), 1.0)
+
+
+class Led(Normal):
+    """Trajectories are led by a gradient that is a fifth too flat."""
+
+    def slope(self, w: Chains) -> Chains:
+        return -0.8 * self.precision * w
+
+
+def test_a_gradient_that_leads_the_trajectory_wrongly_costs_acceptance_alone() -> None:
+    steps = {kind: build(HMC(step_size=0.3, leapfrog=6), kind(TWO)) for kind in (Normal, Led)}
+    for block in (slice(0, 2), slice(2, 4)):
+        trace = run(steps[Led], 4, lambda w, b=block: 0.5 * (TWO * w.square())[:, b].sum(1), draws=400)  # type: ignore[misc]
+        assert_matches(trace, 1.0)
+    accepts = {}
+    for kind, kernel in steps.items():
+        noise, found = ChainNoise(0, 64), []
+        state = kernel.init(torch.zeros(64, 4, dtype=torch.float64), noise)
+        for _ in range(30):
+            state = kernel.step(state, None, noise)
+            found.append(float(state.accept.mean()))
+        accepts[kind] = sum(found) / 30
+    assert accepts[Led] < accepts[Normal] - 0.05  # it was used
+
+
+@pytest.mark.parametrize("slack", [hmc.SLACK, 0.0])
+def test_chains_leave_the_mode_of_a_wide_density_within_a_short_warm_up(
+    slack: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the mode energy errors of 20 000 directions add up: without slack the step shrinks to what passes there."""
+    monkeypatch.setattr(hmc, "SLACK", slack)
+    wide = torch.ones(20_000, dtype=torch.float64)
+    kernel, noise = build(HMC(step_size=0.1, leapfrog=10, adapt=24), Normal(wide)), ChainNoise(0, 4)
+    state = kernel.init(torch.zeros(4, len(wide), dtype=torch.float64), noise)
+    for _ in range(24):
+        state = kernel.step(state, None, noise)
+    there = bool((state.w.square().mean(1) - 1).abs().max() < 0.05)
+    assert there == (slack > 0)
 
 
 def test_the_step_adapts_to_the_acceptance_asked_for_and_then_stands_still() -> None:
