@@ -20,6 +20,7 @@ from llcx.tasks.mcl.prompts import Inputs
 from llcx.tasks.mcl.training import training
 from llcx.types import Batch, Data, Point, Spec, State, StatModel, Streams, Study, Training
 
+SHORT = {"warmup": 30, "draws": 40}  # trajectories of a chain: what fits a minute, to about 4 per cent
 AXES = {"arm": "arm", "alpha": "weights.alpha", "k": "share.k", "encoder": "model.encoder"}
 
 
@@ -51,7 +52,7 @@ def build(cfg: schema.MCL, streams: Streams) -> MCLTask:
         finish=as_asked,
         target=lambda cfg: "self",
         moments=lambda cfg: cfg.moments,
-        wishes=lambda cfg, streams: held_gamma(of_part(machine_of(cfg, streams), cfg.part)),
+        wishes=lambda cfg, streams: SHORT | held_gamma(of_part(machine_of(cfg, streams), cfg.part)),
     )
     return MCLTask(cfg, streams, recipe)
 
