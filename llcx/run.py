@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from llcx import dry, rng, tensorboard, trajectory
+from llcx import dry, influence, parts, rng, tensorboard, trajectory
 from llcx.artifacts import TrainingLog, Writer
 from llcx.artifacts.manifest import manifest
 from llcx.config import STAGES, Config, ranges
@@ -49,13 +49,14 @@ def run(cfg: Config, resolved: Mapping[str, Any], path: Path, signals: Signals) 
         Writer(path, resolved, about, cfg.run.resume is not None, cfg.log.tensorboard) as folder,
         Terminal(cfg.run.verbosity, cfg.log.interval) as terminal,
     ):
+        require_trained(task, cfg.run.stages, folder)
         session = Session(cfg, folder, terminal, signals, {})
         said: dict[str, Shown] = {}  # title -> rows that an analysis has for the reader
         work: dict[str, Callable[[], Any]] = {
             "train": lambda: train(task, specs, session),
             "measure": lambda: measure_all(task, grid, session),
             **{study.name: partial(pursue, study, session, said) for study in task.studies()},
-            "analyse": lambda: said.update(analyse(task, folder)),
+            "analyse": lambda: said.update(analyse(task, folder, cfg)),
             "figures": lambda: draw(folder),
             "report": lambda: write_report(folder),
         }
@@ -75,6 +76,21 @@ def require(device: str) -> None:
     if device != "cpu" and index >= count:
         there = ", ".join(["cpu", *(f"cuda:{i}" for i in range(count))])
         raise ValueError(f"hardware.device must be one of {there}, got {device}; hardware=cpu needs no GPU")
+
+
+def require_trained(task: Task, stages: Sequence[str], folder: Writer) -> None:
+    """ValueError where studies of trainings are asked for and there are none; those that did not end are told."""
+    studies = [study.name for study in task.studies() if wanted(study.name, stages)]
+    names = [training.name for training in task.trainings()] if studies and not wanted("train", stages) else []
+    without = [name for name in names if not TrainingLog(folder.path, name).done]
+    if names and without == names:
+        raise ValueError(
+            f"run.stages must have train before {studies[0]} where nothing has been trained, got {', '.join(stages)}; "
+            "run.resume=DIR goes on with a run that has trained"
+        )
+    if without:
+        told = f"{len(without)} of {len(names)} trainings did not come to an end; first {without[0]}"
+        log.warning("%s: %s", ", ".join(studies), told)
 
 
 def selected(specs: Sequence[Spec], points: Any) -> list[Spec]:
@@ -152,12 +168,24 @@ def headline(metrics: Mapping[str, float]) -> Mapping[str, float]:
     return dict(list(metrics.items())[:HEADLINE])
 
 
-def analyse(task: Task, folder: Writer) -> Mapping[str, Shown]:
-    """The task's own tables and what changes along trajectories, written; what of them is to be shown."""
-    found = task.analyse([dict(row) for row in folder.rows], snapshots(folder))
-    changes = trajectory.changes(task.points(), folder.rows, lambda row: torch.from_numpy(folder.draws(row)["energy"]))
-    folder.tables(found._replace(tables={**found.tables, **({"changes": changes} if changes else {})}))
-    return found.shown
+def analyse(task: Task, folder: Writer, cfg: Config) -> Mapping[str, Shown]:
+    """The task's own tables, what changes along trajectories, what parts add up to and which rows hang together.
+
+    All are written; returned is what of them is to be shown.
+    """
+    rows = folder.rows
+    found = joined(task.analyse([dict(row) for row in rows], snapshots(folder)), influence.tables(rows, folder.draws))
+    changes = trajectory.changes(task.points(), rows, partial(energy, folder))
+    beside = parts.beside(rows, cfg.estimator.place, partial(energy, folder), parts.cuts(folder.target_info))
+    ours = {stem: lines for stem, lines in {"changes": changes, "parts": beside}.items() if lines}
+    shown = {parts.TITLE: parts.shown(beside)} if beside else {}
+    folder.tables(found._replace(tables={**found.tables, **ours}))
+    return {**found.shown, **shown}
+
+
+def energy(folder: Writer, row: Mapping[str, Any]) -> torch.Tensor:
+    """n*beta*K [C, T] of a row."""
+    return torch.from_numpy(folder.draws(row)["energy"])
 
 
 def draw(folder: Writer) -> None:
@@ -188,7 +216,9 @@ def conclude(folder: Writer, terminal: Terminal, said: Mapping[str, Shown]) -> N
     found = folder.rows
     healthy = sum(row["healthy"] == "True" for row in found)
     numbers = sum(bool(row["llc"]) for row in found)
-    line = f"{len(found)} measurements, {numbers} with a number, {healthy} healthy; {folder.path}"
+    most = folder.run_info.get("peak_memory_gib")
+    memory = f"peak memory {most:.2g} GiB; " if most else ""
+    line = f"{len(found)} measurements, {numbers} with a number, {healthy} healthy; {memory}{folder.path}"
     tables = [table(found), *(listing(title, lines) for title, lines in said.items())]
     folder.text("summary.txt", "\n".join([*map(plain, tables), f"{line}\n"]))
     terminal.print(tables[0])

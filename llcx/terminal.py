@@ -137,16 +137,15 @@ def hide_stacks() -> None:
 def table(rows: Iterable[Mapping[str, str]]) -> Table:
     """Estimate, interval, known value and flags of each row of metrics_summary.csv."""
     kept = list(rows)
-    several = len({row["sampler"] for row in kept}) > 1
+    told = [name for name in ("sampler", "where") if len({row.get(name, "") for row in kept}) > 1]
     found = Table(box=None, header_style="bold", pad_edge=False)
-    found.add_column("point")
-    if several:
-        found.add_column("sampler")
+    for name in ("point", *told):
+        found.add_column(name)
     for name in ("lambda_hat", "95 % interval", "known", "rel. error"):
         found.add_column(name, justify="right")
     found.add_column("flags", overflow="fold")
     for row in kept:
-        label = (row["point"], row["sampler"]) if several else (row["point"],)
+        label = (row.get(name, "") for name in ("point", *told))
         cells = map(Text, (*label, *entries(row)))  # not markup: a message may hold brackets
         found.add_row(*cells, style=None if row["healthy"] == "True" else "yellow")
     return found
@@ -165,8 +164,12 @@ def number(text: str) -> str:
 
 
 def listing(title: str, rows: Sequence[Mapping[str, str]], width: int | None = None) -> Group:
-    """Rows of text as a table: names to the left, numbers to the right; turned where it is wider than `width`."""
-    if width is not None and sum(2 + max(map(len, column)) for column in _columns(rows)) - 2 > width:
+    """Rows of text as a table: names to the left, numbers to the right; turned where it is wider than `width`.
+
+    Not turned where two rows have one name.
+    """
+    named = len({next(iter(row.values()), "") for row in rows}) == len(rows)
+    if named and width is not None and sum(2 + max(map(len, column)) for column in _columns(rows)) - 2 > width:
         first, *names = rows[0]
         rows = [{first: name, **{row[first]: row[name] for row in rows}} for name in names]
     found = Table(box=None, header_style="bold", pad_edge=False)

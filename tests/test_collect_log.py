@@ -48,8 +48,12 @@ def test_a_second_call_changes_nothing_and_a_new_run_is_added(tmp_path: Path) ->
     before = [(tmp_path / name).read_bytes() for name in ("experiments.csv", "experiments.md")]
     assert len(lines(tmp_path)) == 3
     assert [(tmp_path / name).read_bytes() for name in ("experiments.csv", "experiments.md")] == before
-    job(tmp_path / "later", nets=[Net("a", 3.0)])
-    assert len(lines(tmp_path)) == 4
+    judged = {"hypotheses": [{"name": "H1", "verdict": "REJECTED"}]}
+    write_json(job(tmp_path / "later", nets=[Net("a", 3.0)]) / "analysis" / "hypotheses.json", judged)
+    write_json(job(tmp_path / "last") / "analysis" / "hypotheses.json", judged)
+    found = lines(tmp_path)
+    assert len(found) == 5
+    assert [found[name]["verdict"] for name in ("later", "last")] == ["healthy; H1 REJECTED", "H1 REJECTED"]
 
 
 def test_a_note_is_kept_and_so_is_the_line_of_a_run_that_is_gone(tmp_path: Path) -> None:

@@ -55,3 +55,25 @@ def test_the_page_has_the_table_where_there_are_hypotheses(tmp_path: Path) -> No
     assert page.count("a", href="#hypotheses") == page.count("h2", id="hypotheses") == 1
     assert "iou on &lt;len3&gt;" in html
     assert page.count("tr", **{"class": "ok"}) == 1 + 2  # the measurement too
+
+
+def test_of_several_jobs_it_is_said_which(tmp_path: Path) -> None:
+    assert hypotheses.of_jobs(tmp_path) == ""
+    record = {"jobs": ["0", "1"], "without": [f"{k} (failed)" for k in range(2, 12)]}
+    write_json(tmp_path / "analysis" / "pooled.json", record)
+    told = hypotheses.of_jobs(tmp_path)
+    assert told.startswith("2 of 12 jobs, judged together as one run, without 2 (failed), 3 (failed)")
+    assert told.endswith("9 (failed), \u2026.")
+    write_json(tmp_path / "analysis" / "pooled.json", {"jobs": ["0"], "without": []})
+    assert hypotheses.of_jobs(tmp_path) == "1 of 1 jobs, judged together as one run."
+
+
+def test_in_a_line_several_variants_are_counted(tmp_path: Path) -> None:
+    assert hypotheses.briefly(tmp_path) == ""
+    one, other = (document(verdict=verdict)["hypotheses"][0] for verdict in ("SUPPORTED", "REJECTED"))
+    write_json(tmp_path / "analysis" / "hypotheses.json", {"hypotheses": [one, {**other, "name": "H2"}]})
+    assert hypotheses.briefly(tmp_path) == "H1 SUPPORTED, H2 REJECTED"
+    write_json(tmp_path / "analysis" / "hypotheses.json", {"hypotheses": [one, other, one]})
+    assert hypotheses.briefly(tmp_path) == "H1 2 SUPPORTED + 1 REJECTED"
+    (tmp_path / "analysis" / "hypotheses.json").write_text("[1")
+    assert hypotheses.briefly(tmp_path) == ""

@@ -10,7 +10,7 @@ from llcx import artifacts, run, survey
 from llcx.artifacts.files import read_json
 from llcx.config import Config
 from llcx.types import Spec
-from tests.running import start, toys_registered
+from tests.running import resume, start, toys_registered
 
 FILES = ("config.yaml", "target_info.json", "run_info.json", "status.json", "metrics_summary.csv", "summary.txt")
 PICTURES = ("report.html", "llc_traces.png", "llc_comparison.png")
@@ -39,7 +39,9 @@ def test_one_point_leaves_every_file_of_the_contract(tmp_path: Path) -> None:
     assert folder.run_info["schema"] == 1
     assert folder.run_info["stages"]["measure"]["gradients"] == int(row["gradients"])
     assert folder.status["state"] == "completed"
-    assert "net=0" in (tmp_path / "summary.txt").read_text()
+    summary = (tmp_path / "summary.txt").read_text()
+    assert "net=0" in summary
+    assert f"peak memory {folder.run_info['peak_memory_gib']:.2g} GiB" in summary
     assert not (tmp_path / ".lock").exists()
 
 
@@ -172,6 +174,23 @@ def test_studies_are_stages_whose_parts_put_one_table_together(tmp_path: Path) -
         "b": {"held": [1, None]},
     }
     assert list(found.run_info["stages"]) == ["train", "measure", "first", "second", "analyse"]
+
+
+def test_studies_alone_are_of_what_an_earlier_run_has_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(tmp_path / "fresh", "task.trainings=1", "run.stages=[first,second]") == 1
+    told = capsys.readouterr().err
+    assert (
+        "run.stages must have train before first where nothing has been trained, got first, second; run.resume" in told
+    )
+    assert start(tmp_path / "run", "task.trainings=2", "task.breaks=[1]", "run.stages=[train]") == 1
+    assert resume(tmp_path / "run", "run.stages=[first]") == 0
+    assert [row["trained"] for row in artifacts.load(tmp_path / "run").analysis("first")] == ["True", "True"]
+    assert (
+        "first: 1 of 2 trainings did not come to an end; first training=1"
+        in (tmp_path / "run" / "llcx.log").read_text()
+    )
 
 
 def test_a_study_is_asked_for_by_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

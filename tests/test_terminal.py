@@ -27,6 +27,7 @@ def test_the_table_shows_estimate_interval_known_value_and_flags() -> None:
     )
     assert "sampler" not in told
     assert "sampler" in plain(table([ROW, {**ROW, "sampler": "sgld"}]))
+    assert "0.weight[0:2]" in plain(table([ROW, {**ROW, "where": "0.weight[0:2]"}]))
 
 
 def test_progress_is_bars_on_a_terminal_and_gone_at_the_end() -> None:
@@ -97,3 +98,5 @@ def test_a_listing_that_is_too_wide_is_turned() -> None:
     turned = plain(listing("of all", rows, 100), width=100).splitlines()
     assert turned[1].split() == ["sampler", "hmc", "sgld"]
     assert turned[-1].split() == ["column", "11", "11", "11"]
+    same = [{**row, "sampler": "hmc"} for row in rows]
+    assert plain(listing("of all", same, 100)).splitlines()[2].startswith("hmc")  # two lines, and none is lost

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import yaml  # type: ignore[import-untyped]
 
+from llcx.types import Tables
+
 Row = dict[str, Any]
 
 
@@ -32,6 +34,11 @@ def replace(path: Path, content: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def remove(path: Path) -> None:
+    """Take a file away, where there is one."""
+    path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -98,3 +105,20 @@ def slug(name: str) -> str:
     """`name` as a file name, different for different names: what it cannot hold becomes `_`, with a hash at the end."""
     plain = re.sub(r"[^A-Za-z0-9._=+,-]", "_", name)[:80].lstrip(".") or "_"
     return plain if plain == name and "--" not in name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def write_tables(path: Path, found: Tables) -> list[Path]:
+    """<stem>.csv, <stem>.npz and <stem>.json below `path`; returns them."""
+    tables, arrays, documents = (
+        {path / f"{slug(stem)}.{kind}": stem for stem in of}
+        for of, kind in ((found.tables, "csv"), (found.arrays, "npz"), (found.documents, "json"))
+    )
+    for file, stem in tables.items():
+        rows = found.tables[stem]
+        replace(file, csv_lines(dict.fromkeys(key for row in rows for key in row), rows))
+    for file, stem in arrays.items():
+        values = found.arrays[stem]
+        write_arrays(file, values if isinstance(values, Mapping) else {"values": values})
+    for file, stem in documents.items():
+        write_json(file, found.documents[stem])
+    return [*tables, *arrays, *documents]

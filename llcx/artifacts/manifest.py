@@ -1,6 +1,7 @@
 """Where a run came from: command, code, versions, machine."""
 
 import hashlib
+import importlib.util
 import os
 import platform
 import shlex
@@ -27,6 +28,16 @@ def manifest(seed: int, device: str, threads: int) -> dict[str, Any]:
         "versions": versions(),
         "machine": {"host": socket.gethostname(), "platform": platform.platform(), "cpus": os.cpu_count()},
     }
+
+
+def peak_memory() -> float | None:
+    """GiB that this process has held at most since it began; None where nothing tells."""
+    if importlib.util.find_spec("resource") is None:  # Windows
+        return None
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in KiB, or bytes on a Mac
+    return round(most / 2 ** (30 if sys.platform == "darwin" else 20), 3)
 
 
 def versions() -> dict[str, str]:

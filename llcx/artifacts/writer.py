@@ -22,10 +22,12 @@ from llcx.artifacts.files import (
     slug,
     write_arrays,
     write_json,
+    write_tables,
     write_yaml,
 )
 from llcx.artifacts.folder import RunFolder, draws_path
 from llcx.artifacts.lock import BEAT, Lock
+from llcx.artifacts.manifest import peak_memory
 from llcx.artifacts.rows import KEY, columns, texts
 from llcx.tensorboard import Board
 from llcx.types import Tables
@@ -110,14 +112,7 @@ class Writer(RunFolder):
     def tables(self, found: Tables) -> None:
         """analysis/<stem>.csv, analysis/<stem>.npz and analysis/<stem>.json."""
         self._guard()
-        for stem, rows in found.tables.items():
-            names = dict.fromkeys(key for row in rows for key in row)
-            replace(self.path / "analysis" / f"{slug(stem)}.csv", csv_lines(names, rows))
-        for stem, arrays in found.arrays.items():
-            named = arrays if isinstance(arrays, Mapping) else {"values": arrays}
-            write_arrays(self.path / "analysis" / f"{slug(stem)}.npz", named)
-        for stem, content in found.documents.items():
-            write_json(self.path / "analysis" / f"{slug(stem)}.json", content)
+        write_tables(self.path / "analysis", found)
 
     def table(self, stem: str) -> list[dict[str, str]]:
         """Rows of analysis/<stem>.csv; none where there is no such file."""
@@ -142,7 +137,10 @@ class Writer(RunFolder):
         self.charge({"stages": {stage: amounts}})
 
     def charge(self, accounts: Mapping[str, Mapping[str, Mapping[str, int | float]]]) -> None:
-        """Add to run_info.json: group (stages, or measuring: the parts of that one) -> name -> seconds, gradients."""
+        """Add to run_info.json: group (stages, or measuring: the parts of that one) -> name -> seconds, gradients.
+
+        With it the most memory that this process, or one before it, has held.
+        """
         self._guard()
         info = self.run_info
         for group, parts in accounts.items():
@@ -150,6 +148,8 @@ class Writer(RunFolder):
                 account = info.setdefault(group, {}).setdefault(name, {"seconds": 0.0, "gradients": 0})
                 for key, amount in amounts.items():
                     account[key] += amount
+        if (most := peak_memory()) is not None:
+            info["peak_memory_gib"] = max(most, info.get("peak_memory_gib", 0.0))
         write_json(self.path / "run_info.json", info)
 
     def at(self, done: int, total: int) -> None:

@@ -7,9 +7,11 @@ from typing import NoReturn
 
 from llcx import report
 from llcx.artifacts.folder import MARKS
-from llcx.collect import experiments, jobs, tables
+from llcx.collect import experiments, jobs, pooled, tables
 from llcx.figures import style, sweep
 from llcx.terminal import Terminal, listing
+
+FILES = ("collected.csv", "jobs.csv", "collected.png", "report.html")
 
 
 class Parser(ArgumentParser):
@@ -44,6 +46,7 @@ def collect(asked: Namespace) -> None:
     measured, overview = tables.write(found, out)
     picture = sweep.figure(measured, overview, x=asked.x, y=asked.y)
     style.save(picture, out / "collected.png")
+    together = pooled.write(found.jobs, out)
     report.write_sweep(out)
     terminal = Terminal()
     if measured:
@@ -51,7 +54,11 @@ def collect(asked: Namespace) -> None:
     terminal.print(f"{tables.states(found.jobs)}; {len(measured)} measurements")
     for line in tables.unfinished(found.jobs):
         terminal.print(line)
-    terminal.print(f"{out}: collected.csv, jobs.csv, collected.png, report.html")
+    for title, lines in together.shown.items():
+        terminal.print(listing(title, lines, terminal.console.width))
+    if together.note:
+        terminal.print(together.note)
+    terminal.print(f"{out}: {', '.join([*FILES, *together.files])}")
 
 
 def log(asked: Namespace) -> None:

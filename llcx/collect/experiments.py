@@ -17,6 +17,7 @@ from llcx.collect.jobs import Job, natural
 from llcx.doctor import command
 from llcx.figures import flags, rows, wording
 from llcx.figures.rows import Row
+from llcx.report import hypotheses
 
 SHOWN = ("date", "command", "numbers", "verdict", "seeds", "device", "commit", "note")  # columns of the page
 COLUMNS = ("folder", *SHOWN, "state", "rows", "healthy", "seconds")
@@ -94,7 +95,7 @@ def numbers(every: Sequence[Row]) -> str:
 
 
 def verdict(job: Job, every: Sequence[Row]) -> str:
-    """Whether to believe it: how the run ended where it did not complete, and what is flagged."""
+    """Whether to believe it: how the run ended where it did not complete, what is flagged, and its hypotheses."""
     dead = sum(row.failed for row in every)
     raised = Counter(flags.short(flag) for row in every if not row.failed for flag in row.flags)
     ill = sum(not row.healthy and not row.failed for row in every)
@@ -102,7 +103,9 @@ def verdict(job: Job, every: Sequence[Row]) -> str:
     if job.state != "completed":
         said = [f"{job.state}: {job.error}".rstrip(": ")]
     said += [f"{ill} flagged ({', '.join(flag for flag, _ in raised.most_common(3))})"] if ill else []
-    return "; ".join(said) or ("healthy" if every else "nothing measured")
+    told = hypotheses.briefly(job.path)
+    said = said or (["healthy"] if every else [] if told else ["nothing measured"])
+    return "; ".join([*said, told] if told else said)
 
 
 def commit(git: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from llcx.artifacts import RunFolder
-from llcx.figures import comparison, eps_beta, leaderboard, qq, style, traces, training, warmup
+from llcx.figures import comparison, eps_beta, influence, leaderboard, parts, qq, style, traces, training, warmup
 
 FIGURES: dict[str, Callable[[RunFolder], Figure | None]] = {
     "llc_traces.png": traces.figure,
@@ -16,6 +16,9 @@ FIGURES: dict[str, Callable[[RunFolder], Figure | None]] = {
     "eps_beta.png": eps_beta.figure,
     "llc_comparison.png": comparison.figure,
     "leaderboard.png": leaderboard.figure,
+    "llc_parts.png": parts.figure,
+    "influence.png": influence.figure,
+    "susceptibilities.png": influence.responses,
     "llc_qq.png": qq.figure,
     "training.png": training.figure,
 }
@@ -28,12 +31,11 @@ def draw(folder: RunFolder) -> list[Path]:
         picture = make(folder)
         if picture is not None:
             paths.append(style.save(picture, folder.path / name))
-    return paths + of_task(folder)
+    return paths + of_task(folder, folder.config.get("task", {}).get("name", ""))
 
 
-def of_task(folder: RunFolder) -> list[Path]:
+def of_task(folder: RunFolder, task: str) -> list[Path]:
     """Figures of llcx/figures/<task>.py by its `draw(folder) -> list[Path]`; none where there is no such file."""
-    task = folder.config.get("task", {}).get("name", "")
     module = f"{__package__}.{task}"
     if not task.isidentifier() or importlib.util.find_spec(module) is None:
         return []

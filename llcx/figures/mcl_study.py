@@ -1,6 +1,7 @@
 """What a run folder of task=mcl tells of its trainings: which arms they are of, their courses, how they were set."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -60,23 +61,34 @@ class Arm(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """A run folder, or another one that has tables of runs below analysis/."""
+    """A run folder, or one of several runs that were collected, with tables of all below analysis/."""
 
     folder: RunFolder
 
     @cached_property
     def task(self) -> dict[str, Any]:
-        """The task's part of config.yaml."""
-        return dict(self.folder.config.get("task") or {})
+        """The task's part of config.yaml; of several runs what they have in common."""
+        return dict(self.folder.config.get("task") or self.document("settings").get("task") or {})
 
     def setting(self, part: str, name: str, default: Any = None) -> Any:
         """`part.name` of the task."""
         return (self.task.get(part) or {}).get(name, default)
 
     @cached_property
+    def folders(self) -> list[tuple[str, RunFolder]]:
+        """What stands before the names of its trainings, and the run folder: of several runs all that are pooled."""
+        pooled = self.document("pooled").get("jobs", [])
+        jobs = [job for job in read_csv(self.folder.path / "jobs.csv") if job["job"] in pooled]
+        return [(f"{job['job']}:", RunFolder(self.folder.path / job["folder"])) for job in jobs] or [("", self.folder)]
+
+    @cached_property
     def rows(self) -> list[rows.Row]:
         """Of metrics_summary.csv."""
-        return rows.read(self.folder)
+        return [
+            rows.parse({**cells, "point": f"{before}{cells['point']}"})
+            for before, folder in self.folders
+            for cells in folder.rows
+        ]
 
     def table(self, stem: str) -> list[Cells]:
         """analysis/<stem>.csv; no lines where it is not there."""
@@ -84,10 +96,11 @@ class Study:
 
     def arrays(self, stem: str) -> Arrays:
         """analysis/<stem>.npz; nothing where it is not there."""
-        try:
-            return self.folder.analysis(stem)
-        except FileNotFoundError:
-            return {}
+        found: dict[str, np.ndarray] = {}
+        for before, folder in self.folders:
+            with suppress(FileNotFoundError):
+                found |= {f"{before}{name}": values for name, values in folder.analysis(stem).items()}
+        return found
 
     def document(self, stem: str) -> dict[str, Any]:
         """analysis/<stem>.json; nothing where it is not there."""
@@ -98,8 +111,10 @@ class Study:
         """training, arm and seed of each, in their order; of a run that has no tables yet, what their names say."""
         told = next((lines for stem in TABLES if (lines := self.table(stem))), [])
         whose = dict.fromkeys((cells["training"], cells["arm"], cells["seed"]) for cells in told)
-        found = [dict(zip(("training", "arm", "seed"), each, strict=True)) for each in whose]
+        found: list[Cells] = [dict(zip(("training", "arm", "seed"), each, strict=True)) for each in whose]
         named = [name for name in self.curves if name not in {cells["training"] for cells in found}]
+        if self.folder.path not in [folder.path for _, folder in self.folders]:
+            return found  # of several runs, what their tables count
         return [*found, *({"training": name, **self._named(name)} for name in named)]
 
     def _named(self, training: str) -> dict[str, str]:
@@ -145,10 +160,11 @@ class Study:
     def curves(self) -> dict[str, dict[str, Curve]]:
         """metrics.csv: training -> `split/name`, or `name` alone -> steps and values."""
         found: dict[str, dict[str, dict[int, float]]] = {}
-        for cells in read_csv(self.folder.path / "metrics.csv"):
-            key = cells["name"] if cells["split"] == "train" else f"{cells['split']}/{cells['name']}"
-            of = found.setdefault(cells["training"], {}).setdefault(key, {})
-            of[int(cells["step"])] = rows.number(cells["value"])
+        for before, folder in self.folders:
+            for cells in read_csv(folder.path / "metrics.csv"):
+                key = cells["name"] if cells["split"] == "train" else f"{cells['split']}/{cells['name']}"
+                of = found.setdefault(f"{before}{cells['training']}", {}).setdefault(key, {})
+                of[int(cells["step"])] = rows.number(cells["value"])
         return {name: {key: curve(points) for key, points in told.items()} for name, told in found.items()}
 
     def courses(self, arm: Arm, name: str) -> list[Curve]:

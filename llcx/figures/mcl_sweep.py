@@ -11,6 +11,7 @@ from llcx.figures import mcl_llc, mcl_panels, mcl_study, style
 from llcx.figures.mcl_study import AXES, KINDS, Arm, Study
 
 SAID = {"alpha": "\u03b1, weight of the sharing loss", "k": "k, shared directions", "encoder": "encoder"}
+DASHES: Any = (0, (4, 1.6))
 Values = dict[str, np.ndarray]  # by the name of an arm, a number a seed
 
 
@@ -25,7 +26,7 @@ class Measure(NamedTuple):
 @style.look
 def figure(study: Study) -> Figure | None:
     """A line a swept axis, a panel a measure; None where the arm alone, or nothing, is swept."""
-    axes_of = [axis for axis in AXES if len({arm.values.get(axis) for arm in study.arms}) > 1]
+    axes_of = [axis for axis in AXES if len({arm.values[axis] for arm in study.arms if axis in arm.values}) > 1]
     found = [measure for make in MEASURES if (measure := make(study)).values]
     if not axes_of or not found:
         return None
@@ -37,12 +38,15 @@ def figure(study: Study) -> Figure | None:
 
 
 def panel(axis: Axes, study: Study, name: str, measure: Measure) -> None:
-    """A line an arm through the means, a dot a seed."""
+    """A line an arm through the means, a dot a seed; level where the arm has no such axis."""
     levels = ordered([arm.values[name] for arm in study.arms if name in arm.values])
-    kinds = list(dict.fromkeys(arm.kind for arm in study.arms))
+    kinds = list(dict.fromkeys(arm.kind for arm in study.arms if name in arm.values))
+    for kind in dict.fromkeys(arm.kind for arm in study.arms if name not in arm.values):
+        for values, dashes in ((measure.beside, DASHES), (measure.values, "-")):
+            flat(axis, unmoved(study, values, kind, name), colour(kind), dashes)
     shifts = 0.35 * mcl_panels.offsets(len(kinds))
     for shift, kind in zip(shifts, kinds, strict=True):
-        for values, dashes in ((measure.beside, (0, (4, 1.6))), (measure.values, "-")):
+        for values, dashes in ((measure.beside, DASHES), (measure.values, "-")):
             told = [pooled(study, values, kind, name, level) for level in levels]
             at = [place + shift for place, each in enumerate(told) if len(each)]
             means = [each.mean() for each in told if len(each)]
@@ -65,6 +69,20 @@ def ordered(levels: Sequence[str]) -> list[str]:
         return sorted(found, key=float)
     except ValueError:
         return found
+
+
+def flat(axis: Axes, found: np.ndarray, ink: str, dashes: Any) -> None:
+    """The mean from end to end, and of what is not dashed a thin line a seed."""
+    if len(found):
+        axis.axhline(float(found.mean()), color=ink, lw=1.2, ls=dashes, zorder=1.9)
+    for value in found if dashes == "-" and len(found) > 1 else ():
+        axis.axhline(float(value), color=ink, lw=0.5, alpha=0.45, zorder=1.8)
+
+
+def unmoved(study: Study, values: Values, kind: str, name: str) -> np.ndarray:
+    """Of all arms of a kind that this axis makes no difference to."""
+    arms = [arm for arm in study.arms if arm.kind == kind and name not in arm.values]
+    return np.concatenate([np.empty(0), *(values[arm.name] for arm in arms if arm.name in values)])
 
 
 def pooled(study: Study, values: Values, kind: str, name: str, level: str) -> np.ndarray:
@@ -116,7 +134,7 @@ MEASURES: tuple[Callable[[Study], Measure], ...] = (
 def keys(study: Study, found: Sequence[Measure]) -> dict[str, Any]:
     kinds = dict.fromkeys(arm.kind for arm in study.arms)
     told: dict[str, Any] = {Arm(kind, "").label: style.key("o", line="-", color=colour(kind)) for kind in kinds}
-    dashes = mcl_panels.dashed((0, (4, 1.6)))
+    dashes = mcl_panels.dashed(DASHES)
     return told | ({"val_id; of distances the noise floor": dashes} if any(each.beside for each in found) else {})
 
 
@@ -125,6 +143,8 @@ def notes(study: Study, axes_of: Sequence[str]) -> list[str]:
     told = f"IoU and exact match on {split}, means over its compositions; distances between tasks never trained, "
     told += "beyond the floor, relative to random subspaces. "
     told += "A dot a seed, lines through the means. " if study.seeds > 1 else ""
-    alone = any(arm.kind == "b0" for arm in study.arms) and "encoder" not in axes_of
+    still = list(dict.fromkeys(arm.kind for arm in study.arms if any(name not in arm.values for name in axes_of)))
+    told += f"Level: {', '.join(still)}, to which what is swept makes no difference; thin: its seeds. " if still else ""
+    alone = any(arm.kind == "b0" and "k" in arm.values for arm in study.arms)
     told += "b0 does not share: only how many directions are compared can change in it." if alone else ""
     return [mcl_study.conditions(study), told]

@@ -1,5 +1,6 @@
 """Verdicts on what was registered before a run, where it has any: analysis/hypotheses.json."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from llcx.artifacts.files import read_json
 from llcx.figures import wording
 
 STATES = {"SUPPORTED": "ok", "REJECTED": "failed", "REVERSED": "failed", "INCONCLUSIVE": "flagged", "SPLIT": "flagged"}
+MOST = 8  # jobs that are named
 
 
 class Line(NamedTuple):
@@ -34,6 +36,32 @@ def lines(path: Path) -> list[Line]:
         found += [compared(part, [reason for reason in some if reason not in shared])
                   for part, some in zip(primary, reasons, strict=True)]  # fmt: skip
     return found
+
+
+def briefly(path: Path) -> str:
+    """`H1 SUPPORTED, H2 REJECTED`; of several variants how many have each verdict. Empty of a file that is damaged."""
+    found: dict[str, Counter[str]] = {}
+    try:
+        for each in read_json(path / "analysis" / "hypotheses.json").get("hypotheses", []):
+            found.setdefault(each["name"], Counter())[each["verdict"]] += 1
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return ""
+    return ", ".join(f"{name} {' + '.join(counted(verdicts))}" for name, verdicts in found.items())
+
+
+def counted(verdicts: Counter[str]) -> list[str]:
+    alone = sum(verdicts.values()) == 1
+    return [verdict if alone else f"{count} {verdict}" for verdict, count in verdicts.items()]
+
+
+def of_jobs(path: Path) -> str:
+    """Which jobs of several the verdicts are on; empty where no such record was left."""
+    record = read_json(path / "analysis" / "pooled.json")
+    if not record:
+        return ""
+    lacking, done = record["without"], len(record["jobs"])
+    rest = f", without {', '.join(lacking[:MOST])}{', …' * (len(lacking) > MOST)}" if lacking else ""
+    return f"{done} of {done + len(lacking)} jobs, judged together as one run{rest}."
 
 
 def compared(part: Mapping[str, Any], notes: Sequence[str]) -> Line:

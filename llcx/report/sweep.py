@@ -50,6 +50,7 @@ def render(path: Path) -> str:
         verdict=sentences,
         conditions=wording.conditions([row for row in every if not row.failed]),
         hypotheses=hypotheses.lines(path),
+        judged=hypotheses.of_jobs(path),
         table=table(every, [before(row, links, names) for row in every]),
         lights=lights(every, {}),
         pictures=pictures(path),

@@ -55,6 +55,8 @@ class Recipe:
     watch: Callable[[Any, Streams], Watch] | None = None  # what a training tells of itself; it may then end early
     wishes: Callable[[Any, Streams], Mapping[str, Any]] | None = None  # of a point: Point.wishes
     analyse: Callable[[list[dict[str, Any]], Snapshots], Tables] | None = None
+    alike: Callable[[Any], Any] | None = None  # configurations of one seed that are equal under it are one arm,
+    # which is named without the axes that they differ in
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,24 @@ class GenericTask:
     def _arms(self) -> Iterator[Arm]:
         for seed in range(self.cfg.seeds):
             for replica in self._replicas(seed):
-                for values in combinations(self.cfg, self.recipe.axes):
+                for values in self._distinct(replica.cfg):
                     yield self._arm(replica, values)
+
+    def _distinct(self, cfg: Any) -> Iterator[Coords]:
+        """Choices of values that make arms of their own, without those that make no difference."""
+        alike, axes = self.recipe.alike, self.recipe.axes
+        every = combinations(self.cfg, axes)  # a replica's own grid may be empty
+        if alike is None:
+            return every
+        found: list[tuple[Any, list[Coords]]] = []
+        for values in every:
+            seen = alike(_with_values(cfg, values, axes))
+            members = next((some for other, some in found if other == seen), None)
+            if members is None:
+                found.append((seen, [values]))
+            else:
+                members.append(values)
+        return (shared(members) for _, members in found)
 
     def _replicas(self, seed: int) -> Iterator[Arm]:
         """Seed k of a study is the study of seed + k."""
@@ -186,11 +204,20 @@ def combinations(cfg: Any, axes: Mapping[str, str]) -> Iterator[dict[str, Any]]:
 
 def _with(arm: Arm, values: Coords, axes: Mapping[str, str]) -> Arm:
     """The arm at `values` of the axes, which its name and its coordinates then say."""
-    cfg = arm.cfg
-    for key, value in values.items():
-        cfg = with_value(cfg, axes[key], value)
+    cfg = _with_values(arm.cfg, values, axes)
     name = ",".join([arm.name, *(f"{key}={value}" for key, value in values.items())])
     return arm._replace(name=name, coords={**arm.coords, **values}, cfg=cfg)
+
+
+def _with_values(cfg: Any, values: Coords, axes: Mapping[str, str]) -> Any:
+    for key, value in values.items():
+        cfg = with_value(cfg, axes[key], value)
+    return cfg
+
+
+def shared(members: Sequence[Coords]) -> Coords:
+    """What all have with one value."""
+    return {key: value for key, value in members[0].items() if all(each[key] == value for each in members)}
 
 
 def with_value(record: Any, path: str, value: Any) -> Any:

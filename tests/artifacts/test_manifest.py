@@ -3,9 +3,10 @@
 import subprocess
 from pathlib import Path
 
+import pytest
 import torch
 
-from llcx.artifacts.manifest import git, manifest
+from llcx.artifacts.manifest import git, manifest, peak_memory
 
 
 def test_the_manifest_names_the_commit_and_whether_files_differ(tmp_path: Path) -> None:
@@ -25,3 +26,11 @@ def test_the_manifest_says_schema_versions_and_seed() -> None:
     found = manifest(3, "cpu", 1)
     assert (found["schema"], found["seed"], found["device"]) == (1, 3, "cpu")
     assert found["versions"]["torch"] == torch.__version__
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_peak_memory_is_in_gib() -> None:
+    found, lines = peak_memory(), Path("/proc/self/status").read_text().splitlines()
+    (most,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))  # KiB
+    assert found is not None
+    assert found == pytest.approx(most / 2**20, rel=0.05)

@@ -11,6 +11,7 @@ import pytest
 
 from llcx import artifacts
 from llcx.artifacts import rows, writer
+from llcx.artifacts.files import write_json
 from llcx.artifacts.rows import BESIDE
 from llcx.types import Tables
 
@@ -111,6 +112,11 @@ def test_stages_add_up_over_sessions(tmp_path: Path) -> None:
     info = folder.run_info
     assert info["stages"]["measure"]["gradients"] == 10
     assert len(info["sessions"]) == 2
+    most = info["peak_memory_gib"]
+    write_json(tmp_path / "run_info.json", {**info, "peak_memory_gib": most + 7})
+    with artifacts.Writer(tmp_path, {}, {"command": "x"}, resume=True) as folder, folder.stage("measure"):
+        pass
+    assert folder.run_info["peak_memory_gib"] == most + 7  # of a session before
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

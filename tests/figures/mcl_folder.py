@@ -66,7 +66,9 @@ class Made:
 
     arms: Sequence[str] = ("b0", "full")
     seeds: int = 2
+    first: int = 0  # seed
     swept: tuple[str, Sequence[Any]] = ("", ())  # an axis and its values
+    still: Sequence[str] = ()  # arms to which it makes no difference
     methods: Sequence[str] = ("lora", "full")
     cues: Sequence[str] = ("opaque",)
     examples: Sequence[int] = (5, 10, 20)
@@ -80,7 +82,11 @@ class Made:
     def trainings(self) -> list[Training]:
         axis, values = self.swept
         choices: list[Row] = [{axis: value} for value in values] or [{}]
-        every = product(range(self.seeds), self.arms, choices)
+        every = [
+            (seed, arm, own)
+            for seed, arm in product(range(self.first, self.first + self.seeds), self.arms)
+            for own in ([{}] if arm in self.still else choices)
+        ]
         return [Training(arm, seed, own, self.seeds, len(self.arms) > 1) for seed, arm, own in every]
 
 
@@ -99,7 +105,7 @@ def write(path: Path, made: Made) -> Path:
     table(path / "metrics.csv", tuple(metrics[0]), metrics)
     rows = list(measured(made))
     if rows:
-        table(path / "metrics_summary.csv", tuple(rows[0]), rows)
+        table(path / "metrics_summary.csv", tuple(dict.fromkeys(key for row in rows for key in row)), rows)
     write_json(path / "status.json", {"state": "completed"})
     write_yaml(path / "config.yaml", {"seed": 0, "task": config(made)})
     return path
@@ -112,7 +118,15 @@ def config(made: Made) -> Row:
     data = {"colours": 4, "params": "fixed", "conditioning": "program", "groups_per_batch": 8, "samples_per_group": 32}
     parts = {"model": {"encoder": "recurrent", "latent": 128}, "sae": {"rate": 0.05}, "share": {"k": 8}, "data": data}
     parts |= {"weights": {"alpha": 0.1, "beta": 0.1, "gamma": 0.5}, "fit": {"steps": 600, "learning_rate": 0.002}}
-    verdicts = {"treated": "full", "control": "b0", "method": "lora", "cue": "opaque", "layers": "enc", "hidden": "h"}
+    verdicts: Row = {
+        "treated": "full",
+        "control": "b0",
+        "method": "lora",
+        "cue": "opaque",
+        "layers": "enc",
+        "hidden": "h",
+    }
+    verdicts |= {"resamples": 1000}
     more: Row = {"name": "mcl", "arm": made.arms[0], "part": "bottleneck", "llc_rows": 512, "seeds": made.seeds}
     return {**parts, "verdicts": verdicts, "grid": grid, **more}
 

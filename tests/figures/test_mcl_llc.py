@@ -83,6 +83,19 @@ def test_names_are_swept_as_they_came(tmp_path: Path) -> None:
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["recurrent", "gru"]
 
 
+def test_what_makes_no_difference_to_an_arm_leaves_it_level(tmp_path: Path) -> None:
+    mcl_folder.write(tmp_path, Made(seeds=2, swept=("alpha", (0.2, 0.05, 0.1)), still=("b0",)))
+    figure = drawn(mcl_sweep.figure(Study(artifacts.load(tmp_path))))
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0.05", "0.1", "0.2"]
+    assert sorted(y for _, y in dots(axis)) == pytest.approx([0.57] * 3 + [0.574] * 3)  # of full alone
+    ends = [np.asarray(line.get_data()) for line in axis.lines]
+    levels = [float(y.mean()) for x, y in ends if list(x) == [0, 1]]
+    unseen, seen = [0.522, 0.52, 0.524], [0.662]
+    assert sorted(levels) == pytest.approx(sorted([*unseen, *seen]))
+    assert "Level: b0," in notes(figure)
+
+
 def test_what_was_not_swept_or_measured_has_no_picture(study: Study, tmp_path: Path) -> None:
     assert mcl_sweep.figure(study) is None
     assert mcl_llc.figure(Study(RunFolder(tmp_path))) is None

@@ -77,6 +77,18 @@ def test_checkpoints_are_points_in_time() -> None:
     assert snapshots == ["init", "step=20", "final"]
 
 
+def test_arms_that_are_alike_are_one_named_without_what_they_differ_in() -> None:
+    axes = {"width": "model.width", "side": "side"}
+    recipe = Recipe(model, data, axes=axes, alike=lambda cfg: (cfg.model.width, cfg.model.width > 1 and cfg.side))
+    task = GenericTask(Line(grid=Axes([1, 2], ["a", "b"])), rng.streams(0), recipe)
+    assert list(task.arms) == ["line,width=1", "line,width=2,side=a", "line,width=2,side=b"]
+    assert [dict(arm.coords) for arm in task.arms.values()][:2] == [{"width": 1}, {"width": 2, "side": "a"}]
+    apart = GenericTask(Line(grid=Axes([1, 2], ["a", "b"])), rng.streams(0), Recipe(model, data, axes=axes))
+    assert len(apart.arms) == 4
+    one = GenericTask(Line(grid=Axes([1, 2], ["a"])), rng.streams(0), recipe)
+    assert list(one.arms) == ["line,width=1,side=a", "line,width=2,side=a"]  # nothing to leave out
+
+
 def test_views_are_several_points_of_one_training() -> None:
     def mirrored(cfg: Line, streams: Streams, model: StatModel, data: Data) -> StatModel:
         if cfg.side == "mirrored":

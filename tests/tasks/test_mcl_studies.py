@@ -116,12 +116,44 @@ def test_other_axes_are_judged_value_by_value() -> None:
     assert {row["variant"] for row in found.tables["mediation"]} == {*told}
 
 
+def test_an_arm_that_an_axis_does_not_touch_is_trained_once_and_compared_with_all() -> None:
+    made = study(grid=Grid(arm=["b0", "full"], alpha=[0.05, 0.2]), seeds=2)
+    names = [f"mcl,arm={arm},seed={seed}" for seed in (3, 4) for arm in ("b0", "full,alpha=0.05", "full,alpha=0.2")]
+    assert [each.name for each in made.trainings()] == names
+    assert [each.training for each in made.points()] == names
+    rows = [{**about(arm), "val_iou": 0.5} for arm in made.arms.values()]
+    assert claims.variants(rows, "full") == ["alpha=0.05", "alpha=0.2"]
+    for variant, alpha in (("alpha=0.05", 0.05), ("alpha=0.2", 0.2)):
+        found = [(row["arm"], row["seed"], row["alpha"]) for row in claims.of(rows, variant)]
+        assert found == [("b0", 3, 0.0), ("full", 3, alpha), ("b0", 4, 0.0), ("full", 4, alpha)]
+
+
+@pytest.mark.parametrize(
+    ("arms", "variants"),
+    [
+        (["b0", "full"], [""]),
+        (["b0", "b1,k=8", "b1,k=16", "full,k=8"], ["k=8"]),
+        (["b0", "b2,alpha=0.1,k=8", "one_shot,k=8"], ["alpha=0.1,k=8"]),
+        (["b0", "b2,k=8", "b2,k=16"], ["k=8", "k=16"]),
+        ([], []),
+    ],
+)
+def test_variants_are_those_of_the_arm_that_claims_or_of_all(arms: list[str], variants: list[str]) -> None:
+    assert claims.variants([{"arm": arm} for arm in arms], "full") == variants
+
+
 @pytest.mark.parametrize(
     ("grid", "names"),
     [
         (Grid(arm=["b0", "full"]), ["b0", "full"]),
         (Grid(arm=["full"], alpha=[0.1]), ["full"]),
-        (Grid(arm=["b0", "full"], alpha=[0.05, 0.2]), [f"{a},alpha={x}" for a in ("b0", "full") for x in (0.05, 0.2)]),
+        (Grid(arm=["b0", "full"], alpha=[0.05, 0.2]), ["b0", "full,alpha=0.05", "full,alpha=0.2"]),
+        (
+            Grid(arm=["b1", "b2"], alpha=[0.05, 0.2], k=[2, 3]),
+            [*(f"b1,k={k}" for k in (2, 3)), *(f"b2,alpha={x},k={k}" for x in (0.05, 0.2) for k in (2, 3))],
+        ),
+        (Grid(arm=["alpha0", "b1"], alpha=[0.0, 0.2]), ["alpha0", "b1"]),
+        (Grid(arm=["one_shot", "full"], encoder=[*TWO]), ["one_shot", *(f"full,encoder={e}" for e in TWO)]),
         (Grid(k=[2, 3], encoder=["gru"]), ["full,k=2", "full,k=3"]),
         (Grid(k=[2, 3], encoder=["gru", "looped"]), [f"full,k={k},encoder={e}" for k in (2, 3) for e in TWO]),
     ],

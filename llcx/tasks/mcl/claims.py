@@ -4,10 +4,11 @@ effects          a row a comparison, with its interval
 hypotheses.json  the verdicts, and what was registered before there were any runs
 mediation        whether runs that share more compose better
 
-Where other axes than the arm have several values, "full,alpha=0.2" is compared with "b0,alpha=0.2", value by value.
+Where other axes than the arm have several values, "full,alpha=0.2" is compared with "b0,alpha=0.2", value by value; or
+with "b0", to which that axis makes no difference.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -27,7 +28,7 @@ def tables(left: Left, cfg: Registered, streams: Streams) -> Tables:
     rows = {table.name: left(table.name) for table in fields(Evidence)}
     made: dict[str, list[Row]] = {"effects": [], "mediation": []}
     told, shown = [], []
-    for variant in variants(rows["runs"]):
+    for variant in variants(rows["runs"], cfg.treated):
         evidence = Evidence(**{name: list(of(some, variant)) for name, some in rows.items()})
         found = judged(evidence, cfg, streams)
         made["effects"] += [{VARIANT: variant, **row} for row in part_rows(found)]
@@ -40,16 +41,27 @@ def tables(left: Left, cfg: Registered, streams: Streams) -> Tables:
     return Tables(made, shown={TITLE: shown}, documents={"hypotheses": content})
 
 
-def variants(runs: Iterable[Row]) -> list[str]:
-    """What names of arms have beyond the arm, each once; "" where that is nothing."""
-    return list(dict.fromkeys(str(row["arm"]).partition(",")[2] for row in runs))
+def variants(runs: Iterable[Row], treated: str) -> list[str]:
+    """What names of the treated arm have beyond the arm, each once; "" where that is nothing.
+
+    Where it has no runs, what those of any arm have, but for what is part of another.
+    """
+    names = [str(row["arm"]) for row in runs]
+    own = [name for name in names if name.partition(",")[0] == treated]
+    found = list(dict.fromkeys(name.partition(",")[2] for name in own or names))
+    return [one for one in found if not any(axes(one) < axes(other) for other in found)]
 
 
-def of(rows: Iterable[Row], variant: str) -> Iterable[Row]:
-    """Rows of a variant, by their arms alone."""
+def axes(variant: str) -> set[str]:
+    """`alpha=0.2,k=8` -> {`alpha=0.2`, `k=8`}."""
+    return set(filter(None, variant.split(",")))
+
+
+def of(rows: Iterable[Row], variant: str) -> Iterator[Row]:
+    """Rows of a variant, by their arms alone: those that have its values of all axes that they name."""
     for row in rows:
         arm, _, own = str(row["arm"]).partition(",")
-        if own == variant:
+        if axes(own) <= axes(variant):
             yield {**row, "arm": arm}
 
 
@@ -62,11 +74,14 @@ def counts(runs: Iterable[Row]) -> dict[str, int]:
 
 
 def line(variant: str, found: Hypothesis) -> dict[str, str]:
-    """A hypothesis for a reader: its verdict, the first comparison that decides, and the first thing in its way."""
+    """A hypothesis for a reader: its verdict, the first comparison that decides, and the first thing in its way.
+
+    Of several variants shorter, for there are many.
+    """
     told: dict[str, Any] = {"name": ""}
     for part in found.primary()[:1]:
         told = {**part._asdict(), **part.effect._asdict()}
-    where = {VARIANT: variant} if variant else {}
     numbers = {name: f"{told[name]:.3f}" if name in told else "" for name in NUMBERS}
-    claim = {"claim": f"{found.name} {found.claim}", "verdict": found.verdict, "first of": told["name"]}
-    return {**where, **claim, **numbers, "seeds": str(told.get("seeds", "")), "note": "; ".join(found.notes[:1])}
+    claim = {"claim": f"{found.name} {variant or found.claim}", "verdict": found.verdict, "first of": told["name"]}
+    note = {} if variant else {"note": "; ".join(found.notes[:1])}
+    return {**claim, **numbers, "seeds": str(told.get("seeds", "")), **note}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from llcx.settings import at_least, one_of, positive
+from llcx.tasks.generic import with_value
 from llcx.tasks.mcl import model_settings
 from llcx.tasks.mcl.adapters import CUES, METHODS
 from llcx.tasks.mcl.data_settings import Data
@@ -21,6 +22,7 @@ FURTHER = {  # arms that differ in more than in weights: what their weights are 
     "one_shot": "b0",  # all steps at once
 }
 ARMS = (*model_settings.ARMS, *FURTHER)
+AXES = {"alpha": "weights.alpha", "k": "share.k", "encoder": "model.encoder"}  # of a study, beside its arms
 PRECISIONS = ("float32", "bfloat16", "float16")
 SCRATCH = "scratch"  # of few-shot adaptation: every weight, from the start
 PARTS = ("bottleneck", "whole")
@@ -185,3 +187,11 @@ def applied(cfg: MCL) -> MCL:
         model = replace(model, encoder="recurrent" if cfg.arm == "recurrent" else "transformer")
     sae = model_settings.in_effect(cfg.sae, weights)
     return replace(cfg, model=model, sae=sae, share=share, weights=weights)
+
+
+def touched(arm: str) -> tuple[str, ...]:
+    """The axes that make a difference to an arm: b0 has no alpha, recurrent an encoder of its own."""
+    values = {"alpha": (0.1, 0.2), "k": (4, 8), "encoder": ENCODERS[:2]}
+    cfg = MCL(arm=arm)
+    both = {axis: [applied(with_value(cfg, AXES[axis], value)) for value in pair] for axis, pair in values.items()}
+    return tuple(axis for axis, (one, other) in both.items() if one != other)

@@ -16,12 +16,13 @@ from llcx.tasks.mcl.built import inputs, machine_of, sets_of
 from llcx.tasks.mcl.data_settings import Data as Programs
 from llcx.tasks.mcl.losses import Cells
 from llcx.tasks.mcl.machine import Machine
+from llcx.tasks.mcl.pooled import pooled
 from llcx.tasks.mcl.prompts import Inputs
 from llcx.tasks.mcl.training import training
 from llcx.types import Batch, Data, Point, Spec, State, StatModel, Streams, Study, Training
 
-SHORT = {"warmup": 30, "draws": 40}  # trajectories of a chain: what fits a minute, to about 4 per cent
-AXES = {"arm": "arm", "alpha": "weights.alpha", "k": "share.k", "encoder": "model.encoder"}
+SHORT = {"chains": 4, "warmup": 30, "draws": 40}  # trajectories of a chain: half a minute a point, to about 6 per cent
+AXES = {"arm": "arm", **schema.AXES}
 
 
 class MCLTask(GenericTask):
@@ -41,7 +42,7 @@ class MCLTask(GenericTask):
         return training(arm.name, arm.cfg, arm.streams)
 
 
-@TASKS.register("mcl", schema.MCL)
+@TASKS.register("mcl", schema.MCL, pooled=pooled)
 def build(cfg: schema.MCL, streams: Streams) -> MCLTask:
     """Raises ValueError for settings that no machine can have."""
     recipe = Recipe(
@@ -52,6 +53,7 @@ def build(cfg: schema.MCL, streams: Streams) -> MCLTask:
         finish=as_asked,
         target=lambda cfg: "self",
         moments=lambda cfg: cfg.moments,
+        alike=schema.applied,
         wishes=lambda cfg, streams: SHORT | held_gamma(of_part(machine_of(cfg, streams), cfg.part)),
     )
     return MCLTask(cfg, streams, recipe)

@@ -86,10 +86,11 @@ class Trained(NamedTuple):
 
 
 def about(arm: Arm) -> Row:
-    """The columns ABOUT. arm: its name, followed by the values of other axes that the study has several of."""
+    """The columns ABOUT. arm: its name, then its values of other axes, of which the study has several."""
     cfg = schema.applied(arm.cfg)
     own = {"alpha": arm.cfg.weights.alpha, "k": arm.cfg.share.k, "encoder": arm.cfg.model.encoder}
-    swept = [f"{axis}={value}" for axis, value in own.items() if len(getattr(arm.cfg.grid, axis)) > 1]
+    several = [axis for axis in own if axis in arm.coords and len(getattr(arm.cfg.grid, axis)) > 1]
+    swept = [f"{axis}={own[axis]}" for axis in several]
     whose = (arm.name, ",".join([arm.cfg.arm, *swept]), arm.streams.seed)
     return dict(zip(ABOUT, (*whose, cfg.weights.alpha, cfg.share.k, cfg.model.encoder), strict=True))
 
