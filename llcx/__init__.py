@@ -7,13 +7,16 @@ from importlib import import_module, metadata
 from typing import Any
 
 _FUNCTIONS = ("estimate", "estimate_potential", "estimate_trajectory", "load", "to_arviz")
-_MODULES = ("likelihoods", "samplers", "theory")
-__all__ = [*_FUNCTIONS, *_MODULES, "__version__"]
+_CLASSES = {"Online": "llcx.online"}
+_MODULES = ("checkpoints", "likelihoods", "samplers", "theory")
+__all__ = [*_FUNCTIONS, *_CLASSES, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _FUNCTIONS:
         return getattr(import_module("llcx.api"), name)
+    if name in _CLASSES:
+        return getattr(import_module(_CLASSES[name]), name)
     if name in _MODULES:
         return import_module(f"llcx.{name}")
     if name == "__version__":

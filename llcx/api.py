@@ -2,37 +2,28 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from llcx import gradients, measure
+from llcx import along, given, gradients, measure
 from llcx.estimators.llc import LLC, Estimate
-from llcx.registry import SAMPLERS
-from llcx.types import Batch, Data, Flat, Point, StatModel
+from llcx.types import Flat
 
 if TYPE_CHECKING:
+    import pandas
+
     from llcx.artifacts import RunFolder  # needs yaml, which the rest does not
-
-
-@dataclass(frozen=True)
-class _Hardware:
-    device: str
-    dtype: str
-    backend: str = "auto"
-    memory: float | None = None
 
 
 def estimate(
     model: nn.Module,
     data: Any,
-    loss: Callable[[Any, Batch], Tensor],
+    loss: given.Loss,
     *,
-    forward: Callable[[nn.Module, Batch], Any] | None = None,
+    forward: given.Forward | None = None,
     sampler: Any = "auto",
     nbeta: float | Mapping[str, Any] | None = None,
     gamma: float | None = None,
@@ -83,11 +74,8 @@ def estimate(
     >>> est.low < 1.5 < est.high  # a regular model: P / 2
     True
     """
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be a torch.nn.Module, got {type(model).__name__}; see llcx.estimate_potential")
-    rows = _rows(data)
-    if forward is None and not isinstance(rows, tuple | list):
-        raise ValueError(f"forward is required for data of type {type(rows).__name__}; give forward(model, batch)")
+    given.checked(model)
+    asked = given.given(data, loss, forward=forward, n=n, measure_on=measure_on)
     wishes = LLC(
         nbeta=nbeta,
         gamma=gamma,
@@ -99,15 +87,9 @@ def estimate(
         budget=budget,
         target_se=target_se,
     )
-    count = len(tree_leaves(rows)[0])
-    stat = StatModel(
-        model, _summed(loss, n), getattr(loss, "kl", None), forward=forward, root=getattr(loss, "root", None)
-    )
-    others = {} if measure_on is None else {"measure_on": _data(measure_on)}
-    point = Point("model", {}, stat, Data(rows, count if n is None else n), others=others)
-    hardware = _Hardware(str(device or next(model.parameters()).device), dtype)
+    point, hardware = asked.point(model), given.hardware(model, device, dtype)
     with _bars() if progress else nullcontext() as report:
-        return measure.measure(point, _record(sampler), wishes, hardware, seed, report, observe=observe).estimate
+        return measure.measure(point, given.kernel(sampler), wishes, hardware, seed, report, observe=observe).estimate
 
 
 def estimate_potential(
@@ -138,18 +120,77 @@ def estimate_potential(
     """
     if at.dim() != 1 or not at.is_floating_point():
         raise ValueError(f"at must be a float vector [P], got shape {list(at.shape)} of {at.dtype}; use at.flatten()")
-    kernel = _record(sampler)
+    kernel = given.kernel(sampler)
     at = at.detach().to(measure.precision(kernel, dtype, len(at)))
     found = gradients.of_scalar(potential, at, n=max(3, round(nbeta)))
     wishes = LLC(nbeta=nbeta, gamma=gamma, chains=chains, draws=draws, budget=budget)
     return measure.of_potential(found, kernel, wishes, seed)[0]
 
 
-def estimate_trajectory(model: nn.Module, checkpoints: Any, data: Any, loss: Any, **settings: Any) -> Any:
-    """The LLC at every checkpoint of a training. Not available in this version."""
-    raise NotImplementedError(
-        "llcx.estimate_trajectory is not available in this version; call llcx.estimate per checkpoint"
-    )
+def estimate_trajectory(
+    model: nn.Module,
+    checkpoints: Any,
+    data: Any,
+    loss: given.Loss,
+    *,
+    forward: given.Forward | None = None,
+    sampler: Any = "auto",
+    nbeta: float | Mapping[str, Any] | None = None,
+    gamma: float | None = None,
+    n: int | None = None,
+    target: str = "self",
+    where: Sequence[str] | None = None,
+    where_each: Sequence[Any] | Mapping[str, Any] | str | None = None,
+    measure_on: Any = None,
+    chains: int | None = None,
+    draws: int | None = None,
+    budget: float | str | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    dtype: str = "auto",
+    cache: Path | str | None = None,
+    progress: bool = False,
+) -> "pandas.DataFrame":
+    """The local learning coefficient at every checkpoint of a training: a row for each, and for each place in it.
+
+    Args:
+        model: module that the weights are loaded into, strictly; it is not modified.
+        checkpoints: a folder (model_100.pt, step-200.safetensors, checkpoint-300/); a mapping name -> state_dict or
+            path; a sequence of state_dicts or paths; an iterator of (step, state_dict). See llcx.checkpoints.
+        gamma: None: 10 P / |w|^2 of the first checkpoint, held along the trajectory, so that the model alone changes.
+        where_each: parts that are each sampled alone at every checkpoint, a row for each: globs, lists of globs,
+            {name: globs}, or "auto", the model's modules.
+        cache: folder in which results are kept by the hash of weights, data, loss, settings, seed and code: what was
+            measured once is read back without a gradient, whatever changes is measured anew.
+        data, loss, forward, sampler, nbeta, n, target, where, measure_on, chains, draws, seed, device, dtype: as in
+            `estimate`; target is "self" here, which is defined at every checkpoint.
+        budget: of each measurement.
+
+    Returns:
+        A DataFrame with the columns llcx.along.COLUMNS: checkpoint, step, where, llc, low, high ...; `change` with its
+        95 % interval is that from the last checkpoint, taken chain by chain, and `changed` says that the interval
+        leaves out zero. A checkpoint whose chains diverge has a row with flags and without a number.
+
+    Raises:
+        ValueError: for checkpoints, settings or data that cannot be used, naming the argument.
+
+    >>> import torch, llcx
+    >>> x = torch.linspace(-1, 1, 50).unsqueeze(1)
+    >>> model = torch.nn.Linear(1, 1)
+    >>> states = {f"step{k}": {"weight": torch.full((1, 1), 0.1 * k), "bias": torch.ones(1)} for k in range(2)}
+    >>> found = llcx.estimate_trajectory(model, states, (x, x), llcx.likelihoods.Gaussian(0.5), chains=4, draws=8)
+    >>> found[["checkpoint", "step", "changed"]].values.tolist()
+    [['step0', 0, False], ['step1', 1, False]]
+    """
+    given.checked(model)
+    settings = along.settings(
+        model, data, loss, forward=forward, sampler=sampler, nbeta=nbeta, gamma=gamma, n=n, target=target, where=where,
+        where_each=where_each, measure_on=measure_on, chains=chains, draws=draws, budget=budget, seed=seed,
+        device=device, dtype=dtype,
+    )  # fmt: skip
+    with _bars() if progress else nullcontext() as report:
+        found = along.Along(settings, None if cache is None else _cache(cache), report)
+        return found.through(model, checkpoints)
 
 
 def load(run_dir: Path | str) -> "RunFolder":
@@ -193,51 +234,10 @@ def to_arviz(
     return export.of_estimate(run)
 
 
-def _record(sampler: Any) -> Any:
-    """A kernel's record from a name or a record."""
-    return SAMPLERS.schema(sampler)() if isinstance(sampler, str) else sampler
+def _cache(folder: Path | str) -> Any:
+    from llcx.artifacts.cache import Cache  # yaml, which the library needs for this alone
 
-
-def _rows(data: Any) -> Batch:
-    """A pytree of stacked tensors from tensors, a map-style Dataset or a DataLoader."""
-    if isinstance(data, str):
-        raise ValueError(
-            f"data must be tensors, a map-style Dataset or a DataLoader, got the text {data!r}; load it first"
-        )
-    if isinstance(data, Tensor):
-        raise ValueError("data must be a tuple, list or dict of tensors, a Dataset or a DataLoader, got a tensor; "
-                         "wrap it: (x,) or (x, y)")  # fmt: skip
-    if isinstance(data, tuple | list | dict) and all(isinstance(leaf, Tensor) for leaf in tree_leaves(data)):
-        return data
-    dataset = getattr(data, "dataset", data)
-    if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
-        raise ValueError(f"data must be tensors, a map-style Dataset or a DataLoader, got {type(data).__name__}")
-    collate = getattr(data, "collate_fn", None) or torch.utils.data.default_collate
-    rows = collate([dataset[i] for i in range(len(dataset))])
-    return tuple(rows) if isinstance(rows, list) else rows
-
-
-def _data(rows: Any) -> Data:
-    """Other data for L, of the same kind; n is the number of its rows."""
-    try:
-        found = _rows(rows)
-    except ValueError as error:
-        raise ValueError(f"measure_on must be rows like data: {error}") from error
-    return Data(found, len(tree_leaves(found)[0]))
-
-
-def _summed(loss: Callable[[Any, Batch], Tensor], n: int | None) -> Callable[[Any, Batch], Tensor]:
-    """`loss` as nats a row: [B, T] losses are summed over their predictions."""
-
-    def per_row(output: Any, batch: Batch) -> Tensor:
-        found = loss(output, batch)
-        if found.dim() == 2 and n is None:
-            raise ValueError(
-                f"n must be given for a loss of shape {list(found.shape)}; it is the number of predictions"
-            )
-        return found.sum(1) if found.dim() == 2 else found
-
-    return per_row
+    return Cache(folder)
 
 
 def _bars() -> Any:

@@ -1,8 +1,6 @@
 """The library's front door."""
 
 import doctest
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -26,17 +24,6 @@ def test_the_examples_in_the_docstrings_run() -> None:
     found = doctest.testmod(api)
     assert found.failed == 0
     assert found.attempted > 8
-
-
-def test_importing_llcx_and_its_front_door_stays_light() -> None:
-    heavy = ("hydra", "pandas", "pyro", "matplotlib", "scipy", "sklearn", "rich", "arviz", "xarray", "tensorboard")
-    code = (
-        "import sys, llcx; llcx.estimate, llcx.estimate_potential, llcx.samplers.SGLD, llcx.theory, llcx.likelihoods;"
-        "llcx.load, llcx.to_arviz;"
-        f"print([m for m in {heavy} if m in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
 
 
 def test_every_name_it_lists_exists() -> None:
@@ -68,7 +55,7 @@ def test_losses_of_several_predictions_a_row_need_n() -> None:
     def each(out: torch.Tensor, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         return (out - batch[1]).square().expand(-1, 3) / (2 * 0.25)
 
-    with pytest.raises(ValueError, match=r"n must be given for a loss of shape \[4, 3\]"):
+    with pytest.raises(ValueError, match=r"n must be given for a loss of shape \[8, 3\]"):
         llcx.estimate(model, (x, y), each)
     found = llcx.estimate(model, (x, y), each, n=180, nbeta=30.0, **QUICK)
     same = llcx.estimate(model, (x, y), Gaussian(0.5).__call__, nbeta=30.0, **QUICK)  # without a divergence, as `each`
@@ -135,12 +122,6 @@ def test_a_potential_is_measured_from_its_value_at_w_star() -> None:
 def test_a_potential_that_is_no_scalar_is_refused() -> None:
     with pytest.raises(ValueError, match=r"potential must return a scalar, got shape \[3\]"):
         llcx.estimate_potential(lambda w: w.square(), torch.zeros(3), nbeta=100.0)
-
-
-def test_what_comes_later_says_so() -> None:
-    model, data = noisy_line(60)
-    with pytest.raises(NotImplementedError, match="not available in this version"):
-        llcx.estimate_trajectory(model, [], data, Gaussian())
 
 
 def test_the_estimate_reads_as_a_sentence() -> None:
