@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from llcx import calibrate, chains, gradients, information, multiplicity, rng, routes
+from llcx import calibrate, chains, gradients, influence, information, multiplicity, rng, routes
 from llcx.checks import Checked, Run, checked
 from llcx.diagnostics import LIMITS
 from llcx.estimators.llc import LLC, Estimate, seconds
+from llcx.followed import follow
 from llcx.journal import Journal, of_plan, packed, to_plan, unpacked
 from llcx.minimum import polish
-from llcx.params import layout, with_weights
+from llcx.params import flatten, layout, with_weights
 from llcx.probes import Probes
 from llcx.registry import ESTIMATORS
-from llcx.types import Chains, Draws, Known, Plan, Point, Potential, Progress, State
+from llcx.types import Chains, Draws, Flat, Known, Plan, Point, Potential, Progress, State
 
 FLOAT64_UP_TO = 1_000_000  # parameters: kernels of all data run in float64 up to here
 
@@ -66,14 +67,19 @@ def measure(
         point, before = _polished(point, posed.labels, cfg)
         posed = _posed(point, sampler, cfg, hardware, seed)
     names = layout(point.model.module)
+    followed = {} if cfg.influence is None else follow(point, posed.labels, cfg, hardware, seed)
     if cfg.where is not None:
         posed = posed.restricted(names.select(cfg.where))
+        if names.partial(cfg.where):
+            point = replace(point, restricted=None)  # answer keys are of whole parameters
     ready = perf_counter() - begun
     potential, watch = posed.potential, {name: _by_name(each, point, cfg) for name, each in (observe or {}).items()}
-    result = of_potential(
-        potential, posed.route.sampler, cfg, seed, progress, watch,
+    estimate, plan, draws = of_potential(
+        potential, posed.route.sampler, cfg, seed, progress, {**watch, **followed},
         before=before, loss_at=posed.loss_at, posed=posed, journal=journal,
     )  # fmt: skip
+    draws = replace(draws, observed={**draws.observed, **influence.kept(followed, draws.observed)})
+    result = estimate, plan, draws
     sampled = None if cfg.where is None else names.matching(cfg.where)
     kind = str(potential.at.dtype).removeprefix("torch.")
     size = len(potential.at)
@@ -272,8 +278,11 @@ def _polished(point: Point, potential: Potential, cfg: LLC) -> tuple[Point, Chec
 
 
 def _by_name(function: Callable[[dict[str, Tensor]], Tensor], point: Point, cfg: LLC) -> Callable[[Chains], Tensor]:
-    """A function of named parameters as one of flat chains [C, P] -> [C, ...]."""
-    if cfg.where is not None:
-        raise ValueError("observe must be left out together with where: the draws hold the chosen parameters only")
-    names = layout(point.model.module)
-    return lambda w: torch.stack([torch.as_tensor(function(names.unflatten(row))) for row in w])
+    """A function of named parameters as one of flat chains [C, P] -> [C, ...]; what does not move is at w*."""
+    names, at = layout(point.model.module), flatten(point.model.module)
+    moved = torch.arange(names.size) if cfg.where is None else names.select(cfg.where)
+
+    def one(row: Flat) -> Tensor:
+        return torch.as_tensor(function(names.unflatten(at.to(row).index_copy(0, moved.to(row.device), row))))
+
+    return lambda w: torch.stack([one(row) for row in w])

@@ -22,3 +22,8 @@ def positive(group: str, **values: float) -> None:
     for key, value in values.items():
         if not 0 < value < inf:
             raise ValueError(f"{group}.{key} must be > 0, got {value}")
+
+
+def real(value: Any) -> bool:
+    """Whether `value` is a number, numpy's floats among them; truth values are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

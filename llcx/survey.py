@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +11,11 @@ import torch
 
 from llcx.artifacts import Journal, TrainingLog, Writer, rows
 from llcx.config import Config
+from llcx.estimators import places
 from llcx.estimators.grid import AXES, Cell, Grid, cells, settled
 from llcx.measure import measure
+from llcx.params import layout
+from llcx.parts import overlap
 from llcx.signals import Signals
 from llcx.terminal import Terminal
 from llcx.types import Point, Snapshots, Spec, Task
@@ -56,33 +59,63 @@ def combinations(specs: Sequence[Spec], cfg: Config) -> list[Cell]:
 def measure_all(task: Task, grid: Sequence[Cell], session: Session) -> None:
     """Every row that the folder does not have yet, each written as soon as it is done."""
     cfg, folder, terminal = session.cfg, session.folder, session.terminal
-    point: Point | None = None
-    built: Spec | None = None
+    at_hand = Built(task, session)
     for done, cell in enumerate(grid):
         terminal.point(cell.spec.name, done, len(grid))
         folder.at(done, len(grid))
-        asked = list(wanted(task, cell.spec, cfg, folder))
-        if asked and passed_over(cell.of, session):
+        parts, own = places.parts(cfg.estimator.where_each), cfg.estimator.where_each == places.AUTO
+        asked = list(wanted(task, cell.spec, cfg, folder, parts))
+        if (asked or own) and passed_over(cell.of, session):
             log.info("%s: not asked, training %s ended before %s", cell.spec.name, cell.of.training, cell.of.role)
             continue
         try:
-            if asked and built != cell.of:
-                point, built = build(task, cell.of, session), cell.of
+            if own:
+                parts = layout(at_hand(cell.of).model.module).groups()
+                asked = list(wanted(task, cell.spec, cfg, folder, parts))
+            if asked:
+                note_parts(at_hand(cell.of), cell.spec, parts, session)
         except Exception as error:
             give_up(asked, error, folder)
             continue
         for each in asked:
-            assert point is not None
+            point = at_hand(cell.of)
             if len(asked) > 1:
-                terminal.point(f"{each.row['point']} {each.row['sampler']}", done, len(grid))
+                terminal.point(f"{each.row['point']} {each.row['sampler']} {each.row['where']}", done, len(grid))
             if why := point.unsuited.get(each.kernel.name):
                 log.debug("%s %s: not asked, %s", each.row["point"], each.row["sampler"], why)
                 continue
             try:
                 session.signals.rest()
-                measure_one(settings(cell, each, folder), point, session)
+                measure_one(settings(cell, each, session), point, session)
             except Exception as error:
                 give_up([each], error, folder)
+
+
+class Built:
+    """The point that was built last: its samplers and parts share it."""
+
+    def __init__(self, task: Task, session: Session) -> None:
+        self.task, self.session = task, session
+        self.last: tuple[Spec, Point] | None = None
+
+    def __call__(self, spec: Spec) -> Point:
+        if self.last is None or self.last[0] != spec:
+            self.last = None
+            self.last = spec, build(self.task, spec, self.session)
+        return self.last[1]
+
+
+def note_parts(point: Point, spec: Spec, parts: places.Parts, session: Session) -> None:
+    """In target_info.json: what the parts of a point are, and `cut`, what is amiss with them as a partition."""
+    if not parts:
+        return
+    names, where = layout(point.model.module), session.cfg.estimator.where
+    chosen = []
+    for globs in parts.values():
+        with suppress(ValueError):  # its own row says so
+            chosen.append(names.select(globs))
+    cut = overlap(chosen, torch.arange(names.size) if where is None else names.select(where))
+    session.folder.describe(session.cfg.task.name, spec.name, {"parts": dict(parts), "cut": cut})
 
 
 def passed_over(spec: Spec, session: Session) -> bool:
@@ -93,25 +126,36 @@ def passed_over(spec: Spec, session: Session) -> bool:
     return files.done and files.snapshot(spec.role) is None
 
 
-def wanted(task: Task, spec: Spec, cfg: Config, folder: Writer) -> Iterator[Asked]:
-    """Rows of a point without a number so far: each sampler, each place (estimator.where, and where_each alone)."""
-    estimator = cfg.estimator
-    parts = getattr(estimator, "where_each", None) or []
-    places = [estimator, *(replace(estimator, where=[glob], where_each=None) for glob in parts)]
-    for settled_on in {each.place: each for each in places}.values():
+def wanted(task: Task, spec: Spec, cfg: Config, folder: Writer, parts: places.Parts) -> Iterator[Asked]:
+    """Rows of a point without a number so far: each sampler, each place (estimator.where, and each part alone)."""
+    estimator = replace(cfg.estimator, where_each=None)
+    alone = [replace(estimator, where=globs, part=name) for name, globs in parts.items()]
+    for settled_on in {each.place: each for each in (estimator, *alone)}.values():
         for label, kernel in {cfg.sampler.name: cfg.sampler, **cfg.samplers}.items():
             if not folder.has(spec.name, label, settled_on.place):
                 row = rows.asked(task.name, seed_of(spec, cfg), spec, label, settled_on.place)
                 yield Asked(row, kernel, settled_on)
 
 
-def settings(cell: Cell, asked: Asked, folder: Writer) -> Asked:
-    """With the values of a combination; its factors refer to what the point itself was measured at."""
-    itself = (cell.of.name, asked.row["sampler"], asked.row["where"])
-    found = [old for old in folder.rows if (old["point"], old["sampler"], old["where"]) == itself and old["llc"]]
-    chosen = {axis: float(found[0][axis] or "nan") for axis in AXES} if found else None
+def settings(cell: Cell, asked: Asked, session: Session) -> Asked:
+    """With the values of a combination; its factors refer to what the point itself was measured at.
+
+    A part is measured at n*beta and gamma of the whole, where these are open and the whole has a number.
+    """
+    chosen = chosen_for(cell.of.name, asked.row["where"], asked, session)
     kernel, estimator = settled(cell, asked.kernel, asked.estimator, chosen)
+    whole = session.cfg.estimator.place
+    if asked.row["where"] != whole and (there := chosen_for(cell.spec.name, whole, asked, session)):
+        held = {key: there[key] for key in ("nbeta", "gamma") if getattr(estimator, key) is None}
+        estimator = replace(estimator, **held)
     return Asked(asked.row, kernel, estimator)
+
+
+def chosen_for(point: str, where: str, asked: Asked, session: Session) -> dict[str, float] | None:
+    """n*beta, gamma and step size that a point was measured at with the same sampler; None: it has no number."""
+    key = (point, asked.row["sampler"], where)
+    found = [row for row in session.folder.rows if (row["point"], row["sampler"], row["where"]) == key and row["llc"]]
+    return {axis: float(found[0][axis] or "nan") for axis in AXES} if found else None
 
 
 def build(task: Task, spec: Spec, session: Session) -> Point:

@@ -5,9 +5,10 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+from torch.utils._pytree import tree_leaves
 
 from llcx.artifacts.files import Row, cell
-from llcx.types import Draws, Known, Point, Spec
+from llcx.types import Draws, Known, Point, Rows, Spec
 
 KEY = ("point", "sampler", "where", "target")
 BEFORE_AT = ("task", "point")
@@ -27,6 +28,7 @@ BESIDE = (
     *("wbic", "llc_wbic", "llc_wbic_se", "functional_variance", "nu", "nu_se", "gibbs_loss", "waic", "waic_se"),
     "mult_weights",
 )
+FOLLOWED = ("losses of ", "rows of ")  # names of what influence.py keeps among what is observed
 OF_ESTIMATE = (
     *("target", "llc", "llc_sd", "se", "low", "high", "llc_fluct", "nbeta", "gamma", "step_size", "chains", "warmup"),
     *("ess", "rhat", "accept", "gradients", "gradients_main", "examples", "seconds", "stopped_by", "healthy", "flags"),
@@ -72,8 +74,17 @@ def measured(row: Row, measurement: Any) -> Row:
         **{name: estimate.beside[name] for name in BESIDE if name in estimate.beside},
         "chains": chains,
         "draws": draws,
-        "wnv": estimate.llc_sd**2 / estimate.ess * estimate.gradients_main if estimate.ess > 0 else None,
+        "wnv": estimate.llc_sd**2 / estimate.ess * equivalents(measurement) if estimate.ess > 0 else None,
     }
+
+
+def equivalents(measurement: Any) -> float:
+    """Gradients on all rows that warm-up and draws of all chains came to; a minibatch is its share of one."""
+    estimate, train = measurement.estimate, measurement.point.data.train
+    if not estimate.examples:  # of a closed form
+        return float(estimate.gradients_main * estimate.draws.shape[0])
+    rows = train.total if isinstance(train, Rows) else len(tree_leaves(train)[0])
+    return float(estimate.examples / rows)
 
 
 def key(point: Point, sampled: frozenset[str] | None) -> Known:
@@ -117,9 +128,11 @@ def facts(point: Point) -> Row:
 def arrays(draws: Draws) -> dict[str, np.ndarray]:
     """The file beside a row: energy n*beta*K [C, T], warmup [C, W], distance |w - w*|^2 [C, T], accept [C].
 
-    Further `settling.<name>` [W], what adapted along the warm-up, and `norm.<name>` [C, T] of a step's vectors.
+    Further `settling.<name>` [W], what adapted along the warm-up, `norm.<name>` [C, T] of a step's vectors, and of
+    the rows that were followed in a data set `losses of <name>` [C, T, R] above those at w*, and `rows of <name>` [R].
     """
     kept = {"energy": draws.energy, "warmup": draws.warmup, "distance": draws.distance, "accept": draws.accept}
     kept |= {f"settling.{name}": value for name, value in draws.settling.items()}
     kept |= {f"norm.{name}": value for name, value in draws.norms.items()}
+    kept |= {name: value for name, value in draws.observed.items() if name.startswith(FOLLOWED)}
     return {key: value.detach().cpu().numpy() for key, value in kept.items() if value is not None}

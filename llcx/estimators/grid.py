@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, NamedTuple
 
+from llcx.settings import real
 from llcx.types import Spec
 
 AXES = ("nbeta", "gamma", "step_size")
@@ -52,7 +53,7 @@ def check(axis: str, value: Any) -> None:
     """Raise ValueError unless `value` is a number that the axis can have, or a factor."""
     if factor(value) is not None:
         return
-    number = type(value) in (int, float) and 0 <= value < float("inf")
+    number = real(value) and 0 <= value < float("inf")
     if not number or (value == 0 and axis != "gamma"):
         raise ValueError(
             f"estimator.grid.{axis} must hold numbers > 0, or factors of the calibrated choice like x0.3, got {value}"

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from llcx.diagnostics import checks, ess, one_sided, rhat, standard_error, t_quantile
 from llcx.estimators.grid import Grid
+from llcx.estimators.places import check_rows, parts
 from llcx.registry import ESTIMATORS
-from llcx.settings import one_of
+from llcx.settings import one_of, real
 from llcx.types import Draws, Plan, Potential, Trace
 
 BIAS = {True: (0.01, 0.03), False: (0.0213, 0.0213)}  # whether the loss is exact -> relative, (below, above)
@@ -41,8 +42,10 @@ class LLC:
     draws: int | None = None  # kept draws a chain
     warmup: int | None = None  # kernel steps that are dropped
     every: int | None = None  # kernel steps between kept draws
-    where: list[str] | None = None  # parameter-name globs: only these are sampled
-    where_each: list[str] | None = None  # further globs, each sampled alone: a row for each
+    where: list[str] | None = None  # parameter-name globs, with slices: only these are sampled
+    where_each: Any = None  # further parts, each sampled alone: [globs], {name: globs}; auto: the model's modules
+    part: str | None = None  # what the column `where` calls it; null: the globs
+    influence: Any = None  # rows whose losses are followed along the chains: how many, or which ones, [3, 17]
     measure_on: str | None = None  # another data set of the task, by name: L is taken on it (data-refined LLC)
     check: str = "quick"  # off | quick | full
     budget: Any = None  # seconds of sampling at most, or "30s", "5m"
@@ -62,6 +65,8 @@ class LLC:
         if self.gamma is not None and not self.gamma >= 0:
             raise ValueError(f"estimator.gamma must be >= 0, got {self.gamma}")
         check_nbeta(self.nbeta)
+        check_rows(self.influence)
+        parts(self.where_each)
         one_of("estimator.target", self.target, (None, "data", "self"))
         one_of("estimator.check", self.check, CHECKS)
         one_of("estimator.mode", self.mode, ("basin", "local"))
@@ -72,7 +77,7 @@ class LLC:
     @property
     def place(self) -> str:
         """What is sampled and where L is taken, as the column `where` says it: all, the globs, `all on test`."""
-        where = "all" if self.where is None else ",".join(self.where)
+        where = self.part or ("all" if self.where is None else ",".join(self.where))
         return where if self.measure_on is None else f"{where} on {self.measure_on}"
 
 
@@ -81,7 +86,7 @@ def check_nbeta(nbeta: Any) -> None:
     if isinstance(nbeta, Mapping):
         if nbeta.get("mode") != "n_over_log_n" or set(nbeta) - {"mode", "beta0"} or not nbeta.get("beta0", 1.0) > 0:
             raise ValueError(f"estimator.nbeta must be {{mode: n_over_log_n, beta0: > 0}}, got {dict(nbeta)}")
-    elif nbeta is not None and not (type(nbeta) in (int, float) and 0 < nbeta < float("inf")):
+    elif nbeta is not None and not (real(nbeta) and 0 < nbeta < float("inf")):
         raise ValueError(f"estimator.nbeta must be a number > 0, null or {{mode: n_over_log_n}}, got {nbeta!r}")
 
 

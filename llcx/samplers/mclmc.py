@@ -28,7 +28,7 @@ from llcx.samplers.averaging import Adapted
 from llcx.samplers.microcanonical import INTEGRATORS, Motion, directions, inflation, moved
 from llcx.samplers.pacing import Pace
 from llcx.samplers.steps import Factors, check_metric, check_step_size, within
-from llcx.settings import one_of
+from llcx.settings import one_of, real
 from llcx.types import Chains, Index, Kernel, Noise, PerChain, Target
 
 
@@ -51,7 +51,7 @@ class MCLMC:
 
     def __post_init__(self) -> None:
         check_step_size(self.step_size)
-        if self.length != "auto" and not (type(self.length) in (int, float) and 0 < self.length < float("inf")):
+        if self.length != "auto" and not (real(self.length) and 0 < self.length < float("inf")):
             raise ValueError(f"sampler.length must be a time > 0 or auto, got {self.length!r}")
         one_of("sampler.integrator", self.integrator, tuple(INTEGRATORS))
         within("desired_energy_var", self.desired_energy_var, 0, float("inf"))
