@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from llcx.terminal import hide_stacks
 log = logging.getLogger(__name__)
 QUIET = "run.verbosity=quiet"  # what -q stands for
 BESIDE_RESUME = ("run.verbosity", "run.stages")  # overrides that may stand beside run.resume
+IMPORTS = ("task.model", "task.data", "task.loss", "task.forward", "task.others")  # named again where a run imports them
 OF_SWEEPS = ("hydra/launcher", "hydra.launcher")  # those too where a sweep is resumed
 
 
@@ -92,7 +93,9 @@ def job(cfg: Any) -> float | None:
     signals = Signals()
     try:
         with signals:
-            return run(config.records(cfg), config.resolved(cfg), Path(now.runtime.output_dir), signals)
+            found = config.records(cfg)
+            vouched(found, now.overrides.task)
+            return run(found, config.resolved(cfg), Path(now.runtime.output_dir), signals)
     except Stopped as stopped:
         log.warning("%s; run.resume=%s goes on with it", stopped, now.runtime.output_dir)
         signals.hand_on(stopped)
@@ -118,13 +121,36 @@ def conf() -> str:
 OmegaConf.register_new_resolver("unused", artifacts.unused, use_cache=True, replace=True)  # for a launcher's workers
 
 
+def vouched(cfg: config.Config, words: Sequence[str]) -> None:
+    """ValueError where a resumed run would import what its folder names and the command line does not name again.
+
+    What stands after run.resume in `words` is the command line's own.
+    """
+    if cfg.run.resume is None or not hasattr(cfg.task, "imported"):
+        return
+    own = dropwhile(lambda word: key_of(word) != "run.resume", words)
+    given = {key_of(word): value_of(word) for word in own}
+    missing = [f"{key}={name}" for key, name in cfg.task.imported().items() if given.get(key) != name]
+    if missing:
+        raise ValueError(
+            f"run.resume={cfg.run.resume} would import and run what that folder names; where you trust it, name it "
+            f"again beside run.resume: {' '.join(missing)}"
+        )
+
+
+def named_again(word: str) -> bool:
+    """Whether a word beside run.resume may name what the run imports; several values would make a sweep."""
+    key = key_of(word)
+    return (key in IMPORTS or key.startswith("task.others.")) and "," not in word
+
+
 def resumed(words: list[str], overrides: list[str], path: Path, multirun: bool) -> list[str]:
     """The command line that goes on with `path`; ValueError where that is no run or sweep, or a word contradicts."""
     sweep = (path / "multirun.yaml").exists()
     beside = [word for word in overrides if key_of(word) != "run.resume"]
     free = BESIDE_RESUME + (OF_SWEEPS if sweep else ())
     for word in [*beside, *(["--multirun"] if multirun else [])]:
-        if not key_of(word).startswith(free):
+        if not key_of(word).startswith(free) and not named_again(word):
             raise ValueError(f"run.resume must stand alone, got {word} beside it; leave it out, or start a new run")
     if not sweep and not (path / ".hydra" / "overrides.yaml").exists():
         raise ValueError(f"run.resume must be a run folder or a sweep, got {path}; no .hydra/overrides.yaml is there")

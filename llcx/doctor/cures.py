@@ -73,7 +73,8 @@ def longer(case: Case, times: int) -> dict[str, str]:
 
 def another_target(case: Case) -> Cure:
     key = next((key for key in ("task.fit.epochs", "task.fit.steps") if case.setting(key)), None)
-    trained = key and case.setting("task.model.w_star") in (None, "trained")
+    brought = case.setting("task.name") == "custom" and case.setting("task.weights") != "trained"
+    trained = key and not brought and case.setting("task.model.w_star") in (None, "trained")
     train = f"train longer ({key}={2 * int(case.setting(key))})" if key and trained else "train longer"
     return Cure(
         f"Either {train}, or look for the minimum beside w* (estimator.polish=true, which makes another point), or "

@@ -48,7 +48,7 @@ def figure(folder: RunFolder) -> Figure | None:
 def in_nats(folder: RunFolder) -> bool:
     """Whether what is minimised is: not a margin loss, nor a mean over pixels beside one over latents."""
     loss = folder.config.get("task", {}).get("loss") or {}
-    return "kind" not in loss and loss.get("reduction") != "seed"
+    return isinstance(loss, str) or ("kind" not in loss and loss.get("reduction") != "seed")
 
 
 def ordered(names: Sequence[str]) -> list[str]:
