@@ -40,14 +40,14 @@ class Hardware:
     dtype: str = "auto"  # auto | float32 | float64
     threads: int = 1  # of one process
     workers: int = 1  # processes a measurement is spread over
-    backend: str = "auto"  # auto | seq | vmap
+    backend: str = "auto"  # auto | fx | vmap | seq
     memory: float | None = None  # GiB that the buffers of one chunk may take; null: 1
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"hardware.device must be cpu, cuda or cuda:1, got {self.device}")
         one_of("hardware.dtype", self.dtype, ("auto", "float32", "float64"))
-        one_of("hardware.backend", self.backend, ("auto", "seq", "vmap"))
+        one_of("hardware.backend", self.backend, ("auto", "fx", "vmap", "seq"))
         if self.threads < 1:
             raise ValueError(f"hardware.threads must be at least 1, got {self.threads}")
         if self.workers != 1:

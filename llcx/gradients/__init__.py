@@ -1,6 +1,6 @@
 """K(w) = L(w) - L(w*) and its gradient for all chains at once: `(flat [C, P], minibatch) -> (K [C], grad [C, P])`.
 
-A closed form is differentiated as it is; a module's loss runs over rows of data on one of two backends (chains.py).
+A closed form is differentiated as it is; a module's loss runs over rows of data on one of three backends (chains.py).
 What comes out is a types.Potential either way, and nobody further up sees the difference.
 """
 
@@ -8,13 +8,11 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.func import vmap
-from torch.utils.flop_counter import FlopCounterMode
 
 from llcx.gradients.chains import ModuleLoss
 from llcx.gradients.examples import examples
@@ -22,6 +20,8 @@ from llcx.gradients.factors import factors
 from llcx.gradients.frozen import frozen
 from llcx.gradients.rows import Source
 from llcx.gradients.slope import slopes
+from llcx.gradients.traces import repeated as repeated
+from llcx.gradients.work import work
 from llcx.params import flatten
 from llcx.types import Chains, Data, Flat, Frozen, Index, PerChain, Potential, StatModel
 
@@ -51,7 +51,7 @@ def of_function(
         with torch.no_grad():
             return value(w).double()
 
-    flops = _flops(lambda: full(at.unsqueeze(0)))
+    flops = work(lambda: full(at.unsqueeze(0))).flops
     return Potential(
         *(at, full, energy, None, n, 0),
         exact=True,
@@ -179,17 +179,10 @@ def restrict(potential: Potential, positions: Tensor) -> Potential:
     )
 
 
-def _flops(call: Callable[[], Any]) -> float:
-    """Floating-point operations of matrix products inside `call`; at least 1, so that ratios are defined."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        call()
-    return float(max(counter.get_total_flops(), 1))
-
-
 def _flops_of_rows(loss: ModuleLoss, at: Flat) -> float:
     """Of a full gradient of one chain, counted on eight rows."""
     loss.settled()  # the comparison of backends is no part of it
     some = min(loss.source.rows, 8)
     idx = torch.arange(some, device=at.device).unsqueeze(0)
-    return _flops(lambda: loss.mini(at.unsqueeze(0), idx)) * loss.source.rows / some
+    given = loss.source.take(idx)
+    return work(lambda: loss.differentiated(at.unsqueeze(0), given, 0)).flops * loss.source.rows / some

@@ -1,11 +1,13 @@
-"""A module's loss for C chains: backends `vmap` (all chains in one call) and `seq` (chain after chain, the reference).
+"""A module's loss for C chains: backends `seq` (chain after chain, the reference), `vmap` (all in one call) and `fx`
+(vmap, recorded where it is repeated: traces.py).
 
 Chains and rows are cut into chunks that fit the memory given. The excess over w* is formed per example and summed in
 float64, so that no digits of L(w*) are lost.
 """
 
 import logging
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,26 +15,32 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from llcx.gradients.rows import Source, call, chunks
+from llcx.gradients.traces import Traces, off, quiet, unheard
+from llcx.gradients.work import work
 from llcx.params import flatten, layout
 from llcx.types import Batch, Chains, Flat, Index, PerChain
 
 log = logging.getLogger(__name__)
-BACKENDS = ("auto", "vmap", "seq")
+BACKENDS = ("auto", "fx", "vmap", "seq")
 
 
 class ModuleLoss:
-    """K(w) of a module over a source's rows. Backend `auto` is settled on first use, which a closed form spares."""
+    """K(w) of a module over a source's rows. The backend is settled on first use, which a closed form spares."""
 
     def __init__(self, source: Source, backend: str = "auto") -> None:
+        """`auto` and `fx` become fx or seq; `fx` records whatever is asked, `auto` what is repeated (traces.py)."""
         if backend not in BACKENDS:
             raise ValueError(f"hardware.backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-        self.source, self.backend = source, backend
+        self.source, self.backend, self._asked = source, backend, backend
         self.layout = layout(source.model.module)
+        self._traces: Traces | None = None
+        self._settled = backend in ("vmap", "seq")
+        self._forward = True  # whether vmap runs without gradients
+        self._silent = True  # whether vmap's warnings are kept from the user, who has read of them in the log
 
     def full(self, w: Chains) -> tuple[PerChain, Chains]:
         """K and its gradient on all rows."""
-        parts = [self._on_all_rows(w[some]) for some in chunks(len(w), self.at_once(w, 1))]
-        return torch.cat([k for k, _ in parts]), torch.cat([grad for _, grad in parts])
+        return _joined([self._on_all_rows(w[some]) for some in chunks(len(w), self.at_once(w, 1))])
 
     def value(self, w: Chains) -> PerChain:
         """K on all rows."""
@@ -50,12 +58,14 @@ class ModuleLoss:
             self.excess_and_grad(w[some], *self.source.take(idx[some]), 0)
             for some in chunks(len(w), self.at_once(w, idx.shape[1]))
         ]
-        return torch.cat([k for k, _ in parts]) * scale, torch.cat([grad for _, grad in parts]) * scale
+        k, grad = _joined(parts)
+        return k * scale, grad * scale
 
     def excess(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> PerChain:
         """Sum over rows of the loss above its value at w*; `axis`: the chains' in the batch, None where shared."""
-        if self.settled() == "vmap":
-            return vmap(self._of_one, (0, axis, axis))(w, batch, reference)
+        if self.together():
+            with unheard() if self._silent else nullcontext():
+                return vmap(self._of_one, (0, axis, axis))(w, batch, reference)
         own = (batch, reference)
         return torch.stack(
             [
@@ -66,22 +76,42 @@ class ModuleLoss:
 
     def excess_and_grad(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> tuple[PerChain, Chains]:
         """`excess` [C] and its gradient [C, P]."""
-        w = w.detach().requires_grad_()
-        k = self.excess(w, batch, reference, axis)
-        (grad,) = torch.autograd.grad(k.sum(), w)
-        return k.detach(), grad
+        settled = self.settled()
+        if settled == "fx" and self._traces is not None:
+            return self._traces(w, (batch, reference), axis)
+        return self.differentiated(w, (batch, reference), axis)
 
     def settled(self) -> str:
-        """The backend in use: vmap | seq."""
-        if self.backend == "auto":
+        """The backend in use: fx | vmap | seq."""
+        if not self._settled:
             with torch.enable_grad():  # whoever asks first may have turned gradients off
-                self.backend = _choose(self.source)
+                found = _weighed(self.source)
+            self.backend, self._settled = "seq" if found is None else "fx", True
+            if found is not None:
+                self._forward, self._silent = found.forward, found.warns
+                self._traces = Traces(self.differentiated, found.weight, always=self._asked == "fx")
         return self.backend
+
+    def together(self) -> bool:
+        """Whether vmap runs here and now: some layers it runs only while gradients are recorded."""
+        return self.settled() != "seq" and (self._forward or torch.is_grad_enabled())
+
+    def on(self, source: Source) -> "ModuleLoss":
+        """The same loss on another source of the same model, with the backend that this one has."""
+        return ModuleLoss(source, self._asked if self.settled() != "seq" else "seq")
 
     def at_once(self, w: Chains, rows: int) -> int:
         """Chains that fit the memory: weights, gradient and their product, and the activations of `rows` rows each."""
         each = 4 * w.shape[1] * w.element_size() + rows * self.source.row_bytes
         return max(1, self.source.memory // each)
+
+    def differentiated(self, w: Chains, given: tuple[Batch, Any], axis: int | None) -> tuple[PerChain, Chains]:
+        """`excess_and_grad` by autograd, whether recorded or not."""
+        with torch.enable_grad():
+            w = w.detach().requires_grad_()
+            k = self.excess(w, *given, axis)
+            (grad,) = torch.autograd.grad(k.sum(), w)
+        return k.detach(), grad
 
     def _on_all_rows(self, w: Chains) -> tuple[PerChain, Chains]:
         k, grad = torch.zeros(len(w), dtype=torch.float64, device=w.device), torch.zeros_like(w)
@@ -99,20 +129,47 @@ class ModuleLoss:
         return (model.nll(output, batch).double() - reference).sum()
 
 
-def _choose(source: Source) -> str:
-    """vmap where the module runs under it and agrees with seq on a few rows, else seq, saying why."""
+def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[PerChain, Chains]:
+    """Of chunks of chains; one chunk is not copied."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([k for k, _ in parts]), torch.cat([grad for _, grad in parts])
+
+
+class _Weight(NamedTuple):
+    """What is known of a module that vmap runs."""
+
+    weight: float  # floating-point operations of one row in one tensor operation of the gradient
+    forward: bool  # whether it runs without gradients too
+    warns: bool  # whether it is slow, and says so
+
+
+def _weighed(source: Source) -> _Weight | None:
+    """None, saying why, where seq has to do: vmap has to run, and to agree with seq on a few rows."""
     seq, fast = (ModuleLoss(source, name) for name in ("seq", "vmap"))
+    fast._silent = False
     try:
-        w, idx = probe(fast)
-        with torch.no_grad():  # some layers run under vmap only while gradients are recorded
-            fast.excess(w, *source.take(idx), 0)
-        close = apart(seq, fast) < 1e-3
+        with quiet() as alone:
+            close = apart(seq, fast) < 1e-3
     except RuntimeError as error:
         log.info("backend seq: the module does not run under vmap (%s)", str(error).splitlines()[0])
-        return "seq"
+        return None
     if not close:
         log.warning("backend seq: vmap gives other gradients for this module")
-    return "vmap" if close else "seq"
+        return None
+    w, idx = probe(fast)
+    given, forward = source.take(idx), True
+    try:
+        with torch.no_grad(), quiet() as more:
+            fast.excess(w, *given, 0)
+    except RuntimeError as error:
+        forward, more = False, []
+        log.info("values chain after chain: without gradients vmap does not run (%s)", str(error).splitlines()[0])
+    if names := sorted({*alone, *more}):
+        log.info("vmap goes chain after chain through %s", ", ".join(names))
+    with quiet():
+        flops, calls = work(lambda: fast.differentiated(w, given, 0))
+    return _Weight(flops / calls / idx.numel(), forward, bool(names))
 
 
 def apart(one: ModuleLoss, other: ModuleLoss) -> float:
@@ -127,5 +184,4 @@ def probe(loss: ModuleLoss) -> tuple[Chains, Index]:
     Far enough that the self target's gradient, a difference of outputs, has digits in float32 to compare.
     """
     w = flatten(loss.source.model.module).expand(2, -1)
-    idx = torch.arange(min(loss.source.rows, 4), device=w.device).expand(2, -1)
-    return w + 0.3 * w.abs().mean().clamp(min=1e-3), idx
+    return off(w), torch.arange(min(loss.source.rows, 4), device=w.device).expand(2, -1)

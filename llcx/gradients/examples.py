@@ -38,6 +38,6 @@ def _of_chains(loss: ModuleLoss, w: Chains, batch: Batch, reference: Any) -> Flo
             return model.kl(before, output).double()
         return model.nll(output, own).double() - before
 
-    if loss.settled() == "vmap":
+    if loss.together():
         return vmap(one, (0, None, None))(w, batch, reference)
     return torch.stack([one(row, batch, reference) for row in w])

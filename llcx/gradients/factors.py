@@ -97,7 +97,7 @@ def _rows(loss: ModuleLoss, root: Root, w: Flat, batch: Batch, signs: Generator)
     def pulled(own: Batch, weight: Tensor) -> Flat:
         return vjp(lambda values: output(values, own), w)[1](weight)[0]
 
-    if loss.settled() == "vmap":
+    if loss.settled() != "seq":
         return vmap(pulled)(batch, weights).detach()
     size = len(weights)
     return torch.stack([pulled(tree_map(lambda leaf, r=r: leaf[r], batch), weights[r]).detach() for r in range(size)])

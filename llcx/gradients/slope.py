@@ -47,7 +47,7 @@ class Slopes:
         own = self.loss.source
         module = copy.deepcopy(own.model.module).float()
         source = Source(replace(own.model, module=module), own.data, own.target, own.memory)
-        fast = ModuleLoss(source, self.loss.settled())
+        fast = self.loss.on(source)
         if apart(self.loss, fast) < 1e-2:
             return fast
         log.info("gradients in float64: in float32 this module gives others")

@@ -1,0 +1,130 @@
+"""One peer of speed.py on one workload, under a Python of its own: a line on stdin runs it, a line of JSON answers.
+
+    PYTHON benchmarks/speed_peers.py devinterp|jax WORKLOAD
+
+The first line out is {"first": CPU seconds until the first draw, imports left out}; then each number N on stdin is
+answered by {"seconds": CPU seconds of N steps of all chains, "memory": peak MiB of this process}.
+"""
+
+import json
+import resource
+import sys
+import warnings
+from collections.abc import Callable
+from time import process_time
+from typing import Any
+
+from speed_models import WORKLOADS, Workload, network, rows  # type: ignore[import-not-found]
+
+Run = Callable[[int], None]  # of so many steps of all chains
+
+
+def of_devinterp(workload: Workload) -> Run:
+    """As its documentation has it: a DataLoader, one chain after the other."""
+    import torch
+    import torch.nn.functional as F
+    from devinterp.optim.sgmcmc import SGMCMC  # type: ignore[import-not-found]
+    from devinterp.slt.sampler import estimate_learning_coeff_with_summary  # type: ignore[import-not-found]
+    from torch.utils.data import DataLoader, TensorDataset
+
+    torch.set_num_threads(1)
+    net, data = network(workload), rows(workload)
+
+    def nats(model: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        if workload.kind == "transformer":
+            logits = model(batch[0][:, :-1])
+            return F.cross_entropy(logits.flatten(0, 1), batch[0][:, 1:].flatten())
+        if workload.kind == "dln":
+            return 0.5 * (model(batch[0]) - batch[1]).square().sum(1).mean()
+        return F.cross_entropy(model(batch[0]), batch[1])
+
+    def run(steps: int) -> None:
+        loader = DataLoader(TensorDataset(*data), batch_size=workload.batch, shuffle=True)
+        settings = {"lr": workload.step_size, "localization": 1.0, "nbeta": 10.0}
+        estimate_learning_coeff_with_summary(
+            net,
+            loader,
+            evaluate=nats,
+            sampling_method=SGMCMC.sgld,
+            optimizer_kwargs=settings,
+            num_chains=workload.chains,
+            num_draws=steps,
+            init_loss=1.0,
+            verbose=False,
+        )
+
+    return run
+
+
+def of_jax(workload: Workload) -> Run:
+    """scan over steps of vmap over chains, its own random numbers; networks of plain layers."""
+    import jax
+    import jax.numpy as jnp
+
+    net, (x, y) = network(workload), (jnp.asarray(each.numpy()) for each in rows(workload))
+    layers = [jnp.asarray(p.detach().numpy()) for p in net.parameters()]
+
+    def loss(w: list[Any], chosen: Any) -> Any:
+        h, labels = x[chosen], y[chosen]
+        if workload.kind == "dln":
+            for matrix in w:
+                h = h @ matrix.T
+            return 0.5 * ((h - labels) ** 2).sum(1).mean()
+        for k in range(0, len(w), 2):
+            h = h @ w[k].T + w[k + 1]
+            h = jax.nn.relu(h) if k < len(w) - 2 else h
+        return -jnp.take_along_axis(jax.nn.log_softmax(h), labels[:, None], 1).mean()
+
+    def step(w: list[Any], key: Any) -> tuple[list[Any], Any]:
+        rows_key, noise = jax.random.split(key)
+        chosen = jax.random.randint(rows_key, (workload.batch,), 0, workload.rows)
+        value, slope = jax.value_and_grad(loss)(w, chosen)
+        keys = jax.random.split(noise, len(w))
+        eps = workload.step_size
+        moved = [
+            p - 0.5 * eps * (10.0 * g + p - at) + eps**0.5 * jax.random.normal(k, p.shape)
+            for p, g, at, k in zip(w, slope, layers, keys, strict=True)
+        ]
+        return moved, value
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def chains(w: list[Any], keys: Any) -> Any:
+        return jax.lax.scan(jax.vmap(step), w, keys)
+
+    start = [jnp.repeat(p[None], workload.chains, 0) for p in layers]
+    held = {"w": start}
+
+    def run(steps: int) -> None:
+        keys = jax.random.split(jax.random.PRNGKey(0), (workload.quick, workload.chains))
+        for _ in range(max(1, steps // workload.quick)):
+            held["w"], values = chains(held["w"], keys)
+        values.block_until_ready()
+
+    return run
+
+
+def main(peer: str, name: str) -> None:
+    warnings.simplefilter("ignore")
+    workload = WORKLOADS[name]
+    if peer == "devinterp":
+        import devinterp.slt.sampler  # type: ignore[import-not-found]  # noqa: F401
+    else:
+        import jax.numpy  # type: ignore[import-not-found]  # noqa: F401
+    begun = process_time()
+    go = {"devinterp": of_devinterp, "jax": of_jax}[peer](workload)
+    go(1)
+    answer({"first": process_time() - begun})
+    for line in sys.stdin:
+        begun = process_time()
+        go(int(line))
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        answer({"seconds": process_time() - begun, "memory": memory})
+
+
+def answer(found: dict[str, float]) -> None:
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
