@@ -87,7 +87,7 @@ def of_jax(workload: Workload) -> Run:
         ]
         return moved, value
 
-    @jax.jit  # type: ignore[untyped-decorator]
+    @jax.jit
     def chains(w: list[Any], keys: Any) -> Any:
         return jax.lax.scan(jax.vmap(step), w, keys)
 
@@ -109,7 +109,7 @@ def main(peer: str, name: str) -> None:
     if peer == "devinterp":
         import devinterp.slt.sampler  # type: ignore[import-not-found]  # noqa: F401
     else:
-        import jax.numpy  # type: ignore[import-not-found]  # noqa: F401
+        import jax.numpy  # noqa: F401
     begun = process_time()
     go = {"devinterp": of_devinterp, "jax": of_jax}[peer](workload)
     go(1)

@@ -9,13 +9,19 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from llcx.types import Batch, PerExample
 
 
 def _per_example(terms: Tensor) -> PerExample:
     return terms.flatten(1).sum(1)
+
+
+def _divergence(at_minimum: Tensor, output: Tensor) -> Tensor:
+    """KL of two categorical distributions, of logits [..., K] each."""
+    teacher = at_minimum.log_softmax(-1)
+    return (teacher.exp() * (teacher - output.log_softmax(-1))).sum(-1)
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,7 @@ class Categorical:
         return F.cross_entropy(output, batch[self.labels], reduction="none")
 
     def kl(self, at_minimum: Tensor, output: Tensor) -> PerExample:
-        teacher = at_minimum.log_softmax(-1)
-        return (teacher.exp() * (teacher - output.log_softmax(-1))).sum(-1)
+        return _divergence(at_minimum, output)
 
     def root(self, output: Tensor, z: Tensor) -> Tensor:
         """S = diag(sqrt p) - p sqrt(p)^T, since S S^T = diag(p) - p p^T."""
@@ -77,3 +82,37 @@ class Bernoulli:
 
     def root(self, output: Tensor, z: Tensor) -> Tensor:
         return (0.5 * (F.logsigmoid(output) + F.logsigmoid(-output))).exp() * z
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """Cross-entropy of the next token, summed over the scored predictions of a row, in nats.
+
+    The model maps tokens [B, T] to logits [B, T, K]; the batch keeps T + 1 tokens a row, and with `mask` which of the T
+    predictions are scored. `forward` puts 0 in place of logits that are not: both sides of a divergence are then
+    uniform there, and give nothing. n is the number of scored predictions, not of rows.
+    """
+
+    tokens: Hashable = 0  # where the batch keeps them
+    mask: Hashable | None = None  # where it keeps the truth values [B, T]; None: all predictions are scored
+
+    def forward(self, module: nn.Module, batch: Batch) -> Tensor:
+        """Logits of the next tokens, 0 where no prediction is scored; a model's output may hold them as `.logits`."""
+        output = module(batch[self.tokens][:, :-1])
+        logits: Tensor = output if isinstance(output, Tensor) else output.logits
+        return logits if self.mask is None else logits * batch[self.mask].unsqueeze(-1)
+
+    def each(self, output: Tensor, batch: Batch) -> Tensor:
+        """Nats of each prediction, [B, T]; 0 where it is not scored."""
+        following = batch[self.tokens][:, 1:].unsqueeze(-1)
+        nats = -output.log_softmax(-1).gather(-1, following).squeeze(-1)
+        return nats if self.mask is None else nats * batch[self.mask]
+
+    def __call__(self, output: Tensor, batch: Batch) -> PerExample:
+        return self.each(output, batch).sum(1)
+
+    def kl(self, at_minimum: Tensor, output: Tensor) -> PerExample:
+        return _divergence(at_minimum, output).sum(1)
+
+    def root(self, output: Tensor, z: Tensor) -> Tensor:
+        return Categorical().root(output, z)

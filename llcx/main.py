@@ -32,7 +32,8 @@ from llcx.terminal import hide_stacks
 log = logging.getLogger(__name__)
 QUIET = "run.verbosity=quiet"  # what -q stands for
 BESIDE_RESUME = ("run.verbosity", "run.stages")  # overrides that may stand beside run.resume
-IMPORTS = ("task.model", "task.data", "task.loss", "task.forward", "task.others")  # named again where a run imports them
+# What a run imports, which is named again where it is resumed.
+IMPORTS = ("task.model", "task.data", "task.loss", "task.forward", "task.others")
 OF_SWEEPS = ("hydra/launcher", "hydra.launcher")  # those too where a sweep is resumed
 
 

@@ -22,6 +22,7 @@ FILES = sorted(path.relative_to(ROOT / "conf") for path in (ROOT / "conf").rglob
 GROUPS = ("task", "sampler", "estimator", "hardware")  # conf/<group>/<name>.yaml; folders below hold presets
 OPTIONS = [path for path in FILES if path.parent.name in GROUPS and len(path.parts) == 2]
 PRESETS = [path for path in FILES if path.parts[0] == "task" and len(path.parts) == 3]
+BUDGETS = {"fast": "llc", "base": "llc"}  # conf/estimator/<budget>.yaml: settings of an estimator, by its name
 EXPERIMENTS = [path for path in FILES if path.parts[0] == "experiment"]
 CLUSTERS = [path for path in FILES if path.parts[0] == "cluster"]
 
@@ -83,8 +84,12 @@ def _task_of(preset: Path) -> str:
 @pytest.mark.parametrize("path", OPTIONS, ids=str)
 def test_every_option_begins_with_its_schema(path: Path) -> None:
     (first,) = yaml.safe_load((ROOT / "conf" / path).read_text())["defaults"][0].items()
-    name = "hardware" if path.parts[0] == "hardware" else path.stem
+    name = "hardware" if path.parts[0] == "hardware" else schema_of(path)
     assert first == (f"/schema/{path.parts[0]}@_here_", name)
+
+
+def schema_of(path: Path) -> str:
+    return BUDGETS.get(path.stem, path.stem) if path.parts[0] == "estimator" else path.stem
 
 
 def test_config_yaml_begins_with_the_root_schema() -> None:
@@ -143,7 +148,7 @@ def test_the_default_is_dln_with_auto_on_the_cpu() -> None:
 
 def test_every_registered_name_has_its_file() -> None:
     for registry in (TASKS, SAMPLERS, ESTIMATORS):
-        files = {path.stem for path in OPTIONS if path.parts[0] == registry.group}
+        files = {schema_of(path) for path in OPTIONS if path.parts[0] == registry.group}
         assert files == set(registry.names()) - {"toy"}
 
 
@@ -181,7 +186,9 @@ OVERRIDES = {  # the keys of the contract, each with a value that is not its def
     "hardware.threads": "2",
     "hardware.backend": "seq",
     "hardware.memory": "2.5",
-    "estimator.where_each": "['*']",
+    "estimator.where_each": "{head: ['*.q[0:2]', '*.k[0:2]'], rest: '*bias'}",
+    "estimator.part": "heads",
+    "estimator.influence": "[3,17]",
     "estimator.grid.nbeta": "[x0.1,1000]",
     "estimator.grid.gamma": "[0,1.0]",
     "estimator.grid.step_size": "[x0.3,1e-3]",

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import distributions as td
 
-from llcx.likelihoods import Bernoulli, Categorical, Gaussian
+from llcx.likelihoods import Bernoulli, Categorical, Gaussian, NextToken
 
 torch_rows = torch.Generator().manual_seed(0)
 A, B = (torch.randn(6, 3, generator=torch_rows) for _ in range(2))
@@ -51,4 +51,42 @@ def test_the_root_squares_to_the_hessian_of_the_divergence(likelihood: Gaussian 
     row = A[0].double()
     hessian = torch.autograd.functional.hessian(lambda out: likelihood.kl(row[None], out[None]).sum(), row)
     columns = likelihood.root(row.expand(3, -1), torch.eye(3, dtype=torch.float64))  # S e_j, one a row
+    torch.testing.assert_close(columns.T @ columns, hessian, rtol=1e-10, atol=1e-12)
+
+
+TOKENS = torch.randint(3, (2, 5), generator=torch_rows)
+LOGITS, OTHERS = (torch.randn(2, 4, 3, generator=torch_rows) for _ in range(2))
+MASK = torch.tensor([[True, False, True, True], [False, True, False, True]])
+
+
+class Looked(torch.nn.Module):
+    """A language model whose logits are given."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        assert torch.equal(tokens, TOKENS[:, :-1])
+        return self.logits
+
+
+def test_next_tokens_are_categorical_predictions_summed_over_those_scored() -> None:
+    likelihood, batch = NextToken(mask=1), (TOKENS, MASK)
+    one, other = (likelihood.forward(Looked(logits), batch) for logits in (LOGITS, OTHERS))
+    each = -td.Categorical(logits=LOGITS).log_prob(TOKENS[:, 1:])
+    torch.testing.assert_close(likelihood.each(one, batch), each * MASK)
+    torch.testing.assert_close(likelihood(one, batch), (each * MASK).sum(1))
+    apart = td.kl_divergence(td.Categorical(logits=LOGITS), td.Categorical(logits=OTHERS))
+    torch.testing.assert_close(likelihood.kl(one, other), (apart * MASK).sum(1))
+    whole = NextToken("tokens")
+    torch.testing.assert_close(
+        whole(whole.forward(Looked(LOGITS), {"tokens": TOKENS}), {"tokens": TOKENS}), each.sum(1)
+    )
+
+
+def test_the_root_of_next_tokens_squares_to_the_hessian() -> None:
+    row = LOGITS[:1, :2].double()
+    hessian = torch.autograd.functional.hessian(lambda out: NextToken().kl(row, out).sum(), row).reshape(6, 6)
+    columns = NextToken().root(row.expand(6, -1, -1), torch.eye(6, dtype=torch.float64).view(6, 2, 3)).reshape(6, 6)
     torch.testing.assert_close(columns.T @ columns, hessian, rtol=1e-10, atol=1e-12)

@@ -26,6 +26,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "theory": {"types"},
     "terminal": {"types"},
     "settings": set(),
+    "checkpoints": {"types"},
+    "fingerprint": set(),
+    "given": {"types", "registry", "rowwise"},
+    "rowwise": {"types"},
     "tensorboard": set(),
     "signals": set(),
     "scheduler": set(),
@@ -52,7 +56,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checks": {"types", *CORE, *KERNELS, "probes", "chains"},
     "information": {"types", "diagnostics"},
     "multiplicity": {"types", "diagnostics"},
-    "measure": {"types", *CORE, *KERNELS, "probes", "chains", "routes", "checks", "information", "multiplicity"},
+    "influence": {"types"},
+    "followed": {"types", "rng", "params", "gradients", "influence"},
+    "parts": {"types", "diagnostics"},
+    "measure": {
+        "types",
+        *CORE,
+        *KERNELS,
+        "probes",
+        "chains",
+        "routes",
+        "checks",
+        "information",
+        "multiplicity",
+        "influence",
+        "followed",
+    },
     "flat": {"types"},
     "course": {"types", "flat"},
     "fit": {"types", "settings", "params", "rng", "gradients", "course"},
@@ -68,6 +87,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "likelihoods",
         "diagnostics",
         "flat",
+        "checkpoints",
+        "given",
+        "rowwise",
     },
     "artifacts": {"types", "config", "tensorboard"},
     "figures": {"types", "artifacts", "theory"},
@@ -78,8 +100,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "doctor": READERS,
 }
 SHARED = ("__init__", "generic", "rows", "summary", "attention")  # of tasks: what any task may build on
-TOP = {"run", "survey", "dry", "api", "main"}  # may import everything; nobody below imports them
-ALSO = {"run": {"dry", "survey"}, "main": TOP}
+TOP = {"run", "survey", "dry", "along", "online", "api", "main"}  # may import everything; nobody below imports them
+ALSO = {"run": {"dry", "survey"}, "online": {"along"}, "api": {"along"}, "main": TOP}
 MAY_IMPORT |= {room: {*MAY_IMPORT, *ALSO.get(room, ())} for room in TOP}
 
 
