@@ -76,7 +76,8 @@ def span(values: Sequence[float]) -> str:
     known = sorted({value for value in values if math.isfinite(value)})
     if not known:
         return "unknown"
-    return number(known[0]) if len(known) == 1 else f"{number(known[0])} to {number(known[-1])}"
+    alike = math.isclose(known[0], known[-1], rel_tol=1e-4)  # as of one number in two precisions
+    return number(known[0]) if alike else f"{number(known[0])} to {number(known[-1])}"
 
 
 def conditions(rows: Sequence[Row]) -> str:

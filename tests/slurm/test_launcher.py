@@ -103,7 +103,7 @@ def test_of_eight_jobs_the_one_that_fails_leaves_its_stack_and_the_others_end(su
     assert "Traceback" in runs[3].status["traceback"]
     log = (runs[3].path / "llcx.log").read_text()
     assert "Traceback" in log
-    assert "in matching" in log
+    assert "in _parts" in log
 
 
 def test_a_job_gets_what_the_launcher_asks_for(cluster: Cluster, submit: Submit) -> None:
