@@ -101,7 +101,7 @@ def masked() -> nn.Module:
 
 class Case(NamedTuple):
     build: Callable[[], nn.Module]
-    backend: str = "fx"  # what auto settles on
+    backend: str = "vmap"  # what auto settles on
     alone: str = ""  # an operation that vmap does chain after chain
     exact: bool = True  # cutting chains changes no bit; else the kernels of the layer choose their way by the size
 
@@ -131,7 +131,7 @@ CASES = {
     "branch on data": Case(branching, "seq"),
     "boolean mask": Case(masked, "seq"),
 }
-FAST = [name for name, case in CASES.items() if case.backend == "fx"]
+FAST = [name for name, case in CASES.items() if case.backend == "vmap"]
 
 
 def found(name: str, backend: str) -> tuple[Potential, str]:

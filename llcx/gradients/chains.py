@@ -28,7 +28,7 @@ class ModuleLoss:
     """K(w) of a module over a source's rows. The backend is settled on first use, which a closed form spares."""
 
     def __init__(self, source: Source, backend: str = "auto") -> None:
-        """`auto` and `fx` become fx or seq; `fx` records whatever is asked, `auto` what is repeated (traces.py)."""
+        """`fx` records whatever is asked and `auto`, else vmap, what is announced as repeated; both may become seq."""
         if backend not in BACKENDS:
             raise ValueError(f"hardware.backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.source, self.backend, self._asked = source, backend, backend
@@ -76,8 +76,7 @@ class ModuleLoss:
 
     def excess_and_grad(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> tuple[PerChain, Chains]:
         """`excess` [C] and its gradient [C, P]."""
-        settled = self.settled()
-        if settled == "fx" and self._traces is not None:
+        if self.settled() != "seq" and self._traces is not None:
             return self._traces(w, (batch, reference), axis)
         return self.differentiated(w, (batch, reference), axis)
 
@@ -86,7 +85,7 @@ class ModuleLoss:
         if not self._settled:
             with torch.enable_grad():  # whoever asks first may have turned gradients off
                 found = _weighed(self.source)
-            self.backend, self._settled = "seq" if found is None else "fx", True
+            self.backend, self._settled = "seq" if found is None else "fx" if self._asked == "fx" else "vmap", True
             if found is not None:
                 self._forward, self._silent = found.forward, found.warns
                 self._traces = Traces(self.differentiated, found.weight, always=self._asked == "fx")
