@@ -38,7 +38,7 @@ def figure(study: Study) -> Figure | None:
 
 
 def panel(axis: Axes, study: Study, name: str, measure: Measure) -> None:
-    """A line an arm through the means, a dot a seed; level where the arm has no such axis."""
+    """A line an arm through the means of numbers, a dot a seed; level where the arm has no such axis."""
     levels = ordered([arm.values[name] for arm in study.arms if name in arm.values])
     kinds = list(dict.fromkeys(arm.kind for arm in study.arms if name in arm.values))
     for kind in dict.fromkeys(arm.kind for arm in study.arms if name not in arm.values):
@@ -50,7 +50,10 @@ def panel(axis: Axes, study: Study, name: str, measure: Measure) -> None:
             told = [pooled(study, values, kind, name, level) for level in levels]
             at = [place + shift for place, each in enumerate(told) if len(each)]
             means = [each.mean() for each in told if len(each)]
-            axis.plot(at, means, color=colour(kind), lw=1.2, ls=dashes)
+            if measured(levels):
+                axis.plot(at, means, color=colour(kind), lw=1.2, ls=dashes)
+            elif values is measure.beside:
+                axis.hlines(means, np.subtract(at, 0.12), np.add(at, 0.12), color=colour(kind), lw=1.2, ls=dashes)
             for place, each in enumerate(told if values is measure.values else []):
                 mcl_panels.dots(axis, place + shift, each, colour(kind), width=0.26 / len(kinds))
     mcl_panels.places(axis, levels, longest=12)
@@ -65,10 +68,15 @@ def colour(kind: str) -> str:
 def ordered(levels: Sequence[str]) -> list[str]:
     """Numbers ascending, names as they came."""
     found = list(dict.fromkeys(levels))
+    return sorted(found, key=float) if measured(found) else found
+
+
+def measured(levels: Sequence[str]) -> bool:
+    """Whether they are numbers, between which a line has a meaning."""
     try:
-        return sorted(found, key=float)
+        return all(np.isfinite(float(each)) for each in levels)
     except ValueError:
-        return found
+        return False
 
 
 def flat(axis: Axes, found: np.ndarray, ink: str, dashes: Any) -> None:
@@ -142,7 +150,7 @@ def notes(study: Study, axes_of: Sequence[str]) -> list[str]:
     split = unseen_split(study.table("zero_shot"))
     told = f"IoU and exact match on {split}, means over its compositions; distances between tasks never trained, "
     told += "beyond the floor, relative to random subspaces. "
-    told += "A dot a seed, lines through the means. " if study.seeds > 1 else ""
+    told += "A dot a seed, lines at or through the means. " if study.seeds > 1 else ""
     still = list(dict.fromkeys(arm.kind for arm in study.arms if any(name not in arm.values for name in axes_of)))
     told += f"Level: {', '.join(still)}, to which what is swept makes no difference; thin: its seeds. " if still else ""
     alone = any(arm.kind == "b0" and "k" in arm.values for arm in study.arms)

@@ -29,6 +29,7 @@ def figure(study: Study) -> Figure | None:
     for axis, name in zip(axes, names, strict=True):
         panel(axis, study, table, name, splits)
         ceiling(axis, study.table("ceiling"), name, splits)
+        axis.set_ylim(bottom=0)
         axis.set_title(METRICS[name])
     return style.finish(picture, "Mutual concepts: zero-shot", notes(study, table), keys(study, table))
 
@@ -45,7 +46,6 @@ def panel(axis: Axes, study: Study, table: Sequence[Cells], name: str, splits: S
             if np.isfinite(level).any():
                 mean = np.nanmean(list(mcl_study.means(of, f"{reference}_{name}", "seed").values()))
                 axis.hlines(mean, place - 0.46, place + 0.46, color=style.MUTED, lw=1.3, ls=dashes)
-    axis.set_ylim(bottom=0)
     mcl_panels.places(axis, splits)
 
 

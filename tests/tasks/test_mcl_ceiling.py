@@ -19,7 +19,7 @@ CFG = Data(conditioning="none", val_size=90, test_size=90, train_size=None)
 def law_of(*compositions: tuple[int, ...], **settings: Any) -> Law:
     rules = Sets(replace(CFG, **settings), 0).rules
     shares = torch.full((len(compositions),), 1 / len(compositions), dtype=torch.float64)
-    return Law(rules, programs.padded(compositions, 3), shares, 8)
+    return Law(rules, programs.padded(compositions, 3), shares, torch.ones_like(shares), 8)
 
 
 def grids(rows: int) -> torch.Tensor:
@@ -42,18 +42,43 @@ def test_steps_that_change_nothing_are_drawn_again() -> None:
     assert (law_of((1,)).applied(blank, default_rng(0)) == 0).all()
 
 
-def test_a_composition_comes_as_often_as_the_split_has_it() -> None:
-    """Over grids of the split; the shares themselves are larger for a composition that grids seldom accept."""
+@pytest.mark.parametrize(
+    ("seldom", "accepted"),
+    [((5,), 0.71), ((3, 3), 0.0)],
+    ids=["the largest component may have the colour already", "a border is there already, at each try"],
+)
+def test_a_composition_comes_as_often_as_the_split_has_it(seldom: tuple[int, ...], accepted: float) -> None:
+    """Over grids of the split, however seldom grids accept it."""
     sets = Sets(replace(CFG, params="fixed", val_size=2000, tries=8), 1)
     whole = sets.evaluation["val_id"]
-    sample = whole.at((whole.composition_id == programs.code((5,))) | (whole.composition_id == programs.code((3,))))
+    sample = whole.at((whole.composition_id == programs.code(seldom)) | (whole.composition_id == programs.code((4,))))
     law = ceiling.law(sets, sample, default_rng(0))
-    fill = float((sample.composition_id == programs.code((5,))).double().mean())
-    assert float(law.shares[1]) > fill + 0.05  # the largest component may have the colour already
+    shares = dict(zip(map(tuple, law.types.tolist()), zip(law.shares, law.accepted, strict=True), strict=True))
+    share, found = shares[*seldom, *[-1] * (law.types.shape[1] - len(seldom))]
+    assert float(found) == pytest.approx(accepted, abs=0.06)
     drawn = law.applied(sample.input.repeat(20, 1, 1), default_rng(1))
-    bordered = sets.rules.apply(3, sample.input, torch.zeros(len(sample.input), dtype=torch.int64)).repeat(20, 1, 1)
-    told = float((drawn != bordered).flatten(1).any(1).double().mean())
-    assert told == pytest.approx(fill, abs=0.03)
+    shifted = sets.rules.apply(4, sample.input, torch.zeros(len(sample.input), dtype=torch.int64)).repeat(20, 1, 1)
+    told = float((drawn != shifted).flatten(1).any(1).double().mean())
+    assert told == pytest.approx(float(share), abs=0.03)
+
+
+def test_the_law_given_a_grid_is_that_of_the_rows_with_it() -> None:
+    """Of two compositions, one of which not all grids accept: grids that do hold more of it, and others the rest."""
+    sets = Sets(replace(CFG, params="fixed", val_size=4000, tries=2), 2)
+    whole = sets.evaluation["val_id"]
+    fills = whole.composition_id == programs.code((5,))
+    sample = whole.at(fills | (whole.composition_id == programs.code((4,))))
+    law = ceiling.law(sets, sample, default_rng(0))
+    changed = sets.rules.apply(5, sample.input, torch.zeros(len(sample.input), dtype=torch.int64)) != sample.input
+    fillable = changed.flatten(1).any(1)  # grids that accept to be filled
+    filled = sample.composition_id == programs.code((5,))
+    drawn = law.applied(sample.input.repeat(20, 1, 1), default_rng(1))
+    shifted = sets.rules.apply(4, sample.input, torch.zeros(len(sample.input), dtype=torch.int64)).repeat(20, 1, 1)
+    guess = (drawn != shifted).flatten(1).any(1).view(20, -1).double().mean(0)
+    for kind in (fillable, ~fillable):
+        error = (float(filled[kind].double().mean()) * 0.5 / int(kind.sum())) ** 0.5
+        assert float(guess[kind].mean()) == pytest.approx(float(filled[kind].double().mean()), abs=4 * error + 0.02)
+    assert float(filled[~fillable].double().mean()) < 0.4 < float(filled[fillable].double().mean())
 
 
 def test_every_split_has_a_row_and_the_best_is_above_a_guess_of_nothing() -> None:

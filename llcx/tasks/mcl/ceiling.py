@@ -1,8 +1,14 @@
 """What can be scored at all where the program is not shown, split by split (tasks.mcl.bayes).
 
-Programs are drawn from their law given the grid: a composition as often as the split has it, a step's parameter again
-while the step changes nothing, and all of it again where a step still does. Of a composition that is seldom accepted
-those grids that accept it are the more likely, for which its weight is divided by how often it is.
+Programs are drawn from their law given the grid, as tasks.mcl.generate makes it: a row of a composition is drawn up to
+T times, grid and all, until each of its steps changes something, and the last is kept whatever it does. Where a share a
+of grids has such a program, a row comes with a grid x of the law p of grids at the rate
+
+    p(x) (1 - (1 - a)^T) / a    of programs that change something at each step
+    p(x) (1 - a)^(T - 1)        of others
+
+so that of a composition that is seldom accepted the grids that accept it are the more likely, and one that never is (a
+border twice) comes with all of them alike.
 """
 
 from functools import partial
@@ -22,6 +28,7 @@ from llcx.tasks.mcl.trained import Row
 from llcx.types import Streams
 
 TRIED = 256  # grids that tell how often a composition is accepted
+ROUNDS = 64  # in which nearly every draw is accepted once
 
 Grids = Int[Tensor, "B 8 8"]
 
@@ -31,19 +38,29 @@ class Law(NamedTuple):
 
     rules: Rules
     types: Int[Tensor, "M L"]  # of its compositions
-    shares: Float[Tensor, " M"]  # of draws, sum 1
-    tries: int
+    shares: Float[Tensor, " M"]  # of its rows, sum 1
+    accepted: Float[Tensor, " M"]  # a, of grids
+    tries: int  # T
 
     def applied(self, grids: Grids, numbers: Generator) -> Grids:
-        """Each grid under a program of its own."""
+        """Each grid under a program of its own; grids that no composition accepts keep what came last."""
+        busy, idle = self.rates()
+        most = torch.maximum(busy, idle)
+        chances = (self.shares * most / (self.shares * most).sum()).numpy()
         found, left = torch.empty_like(grids), torch.arange(len(grids))
-        for _ in range(self.tries):
-            drawn = torch.from_numpy(numbers.choice(len(self.shares), len(left), p=self.shares.numpy()))
-            found[left], idle = executed(self.rules, grids[left], self.types[drawn], numbers, self.tries)
-            left = left[idle]
+        for _ in range(ROUNDS):
+            drawn = torch.from_numpy(numbers.choice(len(chances), len(left), p=chances))
+            found[left], same = executed(self.rules, grids[left], self.types[drawn], numbers, self.tries)
+            kept = torch.where(same, idle[drawn], busy[drawn]) / most[drawn]
+            left = left[torch.from_numpy(numbers.random(len(left))) >= kept]
             if not len(left):
                 break
         return found
+
+    def rates(self) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+        """At which grids come with programs that change something at each step, and with others, over p(x)."""
+        a, never = self.accepted, (1 - self.accepted) ** self.tries
+        return torch.where(a > 0, (1 - never) / a.clamp(min=1e-12), self.tries), (1 - a) ** (self.tries - 1)
 
 
 def rows(sets: Sets, streams: Streams, grids: int, draws: int) -> list[Row]:
@@ -68,8 +85,7 @@ def law(sets: Sets, sample: Sample, numbers: Generator) -> Law:
     tried = generate.base_grids(sets.cfg.colours, TRIED, numbers).long().repeat(len(types), 1, 1)
     _, idle = executed(sets.rules, tried, types.repeat_interleave(TRIED, 0), numbers, sets.cfg.tries)
     accepted = (~idle).view(len(types), TRIED).double().mean(1)
-    weights = counts / accepted.clamp(min=1 / TRIED)
-    return Law(sets.rules, types, weights / weights.sum(), sets.cfg.tries)
+    return Law(sets.rules, types, counts / counts.sum(), accepted, sets.cfg.tries)
 
 
 def executed(
