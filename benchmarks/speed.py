@@ -1,12 +1,14 @@
-"""Microseconds of processor time a step of one chain, side by side with devinterp 1.3.2 and JAX.
+"""Microseconds of processor time a step of one chain, side by side with devinterp, posteriors and JAX.
 
     python -m benchmarks.speed --venv VENV --out outputs/speed.csv
     python -m benchmarks.speed --peer devinterp=PYTHON --peer jax=PYTHON --workloads W1 W2
 
 SGLD with a minibatch of its own for each chain and the loss recorded at each step, float32, one thread. Every method is
 a process of its own, and they take turns, so that what else the machine does hits all of them; the number is the median
-of the repeats, the ratio that of the medians. VENV is made if it is not there, with the peers in it (REQUIREMENTS). The
-floor is what the products of a step take at the speed that this machine does them at these shapes, one by one.
+of the repeats, the ratio that of the medians. Of this package the steps after the first draw are timed: until then a
+run looks at all rows once and records its gradient, which is the time to the first draw. VENV is made if it is not
+there, with the peers in it (REQUIREMENTS). The floor is what the products of a step take at the speed at which torch
+does them on this machine at these shapes, one by one.
 """
 
 import argparse
@@ -16,12 +18,12 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from statistics import median
 from time import process_time
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -31,13 +33,14 @@ from benchmarks.speed_models import WORKLOADS, Workload, network, rows
 from llcx import chains, gradients
 from llcx.likelihoods import Categorical, Gaussian, NextToken
 from llcx.samplers.sgld import SGLD
+from llcx.tasks.dln.loss import Quadratic, of_rows
 from llcx.types import Data, Plan, Potential, StatModel
 
-REQUIREMENTS = ("devinterp==1.3.2", "jax==0.10.2")
-OWN = ("llcx", "llcx vmap")  # this package, and its gradients as they were before they were recorded
-PEERS = ("devinterp", "jax")
-SLOW = "devinterp"
-LEFT_OUT = {("jax", "W3")}  # its network is written for layers in a row
+REQUIREMENTS = ("devinterp==1.3.2", "posteriors==0.1.3", "jax==0.10.2")
+OWN = ("llcx", "llcx vmap", "llcx closed")  # as it comes; nothing recorded; all rows by their second moments
+PEERS = ("devinterp", "posteriors", "jax")
+SLOW = ("devinterp", "posteriors")
+LEFT_OUT = {("jax", "W3"), ("llcx closed", "W2"), ("llcx closed", "W3")}  # JAX's network is of layers in a row
 WORKER = Path(__file__).with_name("speed_peers.py")
 FLAGS = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
@@ -52,7 +55,8 @@ class Row(NamedTuple):
     floor: float  # microseconds
 
 
-def potential_of(workload: Workload, backend: str) -> Potential:
+def potential_of(workload: Workload, backend: str = "auto", **where: Any) -> Potential:
+    """`where`: device, dtype and memory of gradients.of_model."""
     data, net = rows(workload), network(workload)
     if workload.kind == "transformer":
         like = NextToken()
@@ -61,18 +65,47 @@ def potential_of(workload: Workload, backend: str) -> Potential:
         model, count = StatModel(net, Gaussian(), Gaussian().kl), workload.rows
     else:
         model, count = StatModel(net, Categorical(), Categorical().kl), workload.rows
-    return gradients.of_model(model, Data(data, count), backend=backend)[0]
+    return gradients.of_model(model, Data(data, count), backend=backend, **where)[0]
 
 
-def sampling(workload: Workload, backend: str) -> Callable[[int], None]:
-    """Runs so many steps of all chains, each a draw."""
-    potential = potential_of(workload, backend)
+def closed_of(workload: Workload) -> Potential:
+    """Of all rows, by their second moments: what task=dln does."""
+    net, data = network(workload), rows(workload)
+    layers = [p.detach() for p in net.parameters()]
+    centre = product([layer.unsqueeze(0) for layer in layers[::-1]])[0]
+    value = Quadratic(workload.widths, centre, 1.0, lambda: of_rows([(data[0], data[1])], centre))
+    return gradients.of_function(value, torch.cat([p.flatten() for p in layers]), n=workload.rows, population=False)
 
-    def run(steps: int) -> None:
-        kernel = SGLD(step_size=workload.step_size, batch_size=workload.batch, baseline="paired")
-        plan = Plan(kernel, nbeta=10.0, gamma=1.0, chains=workload.chains, warmup=0, draws=steps, every=1)
-        with gradients.repeated(10_000):  # of which this is a part
-            chains.run(potential, plan, seed=0)
+
+def product(layers: list[torch.Tensor]) -> torch.Tensor:
+    return layers[0] if len(layers) == 1 else layers[0] @ product(layers[1:])
+
+
+class Drawn(Exception):
+    """The first draw is there."""
+
+
+def sampling(workload: Workload, method: str) -> Callable[[int], float]:
+    """Seconds of so many steps of all chains, each a draw, after the first draw of a long run; of 0 steps: until it."""
+    closed = method == "llcx closed"
+    potential = closed_of(workload) if closed else potential_of(workload, "vmap" if method == "llcx vmap" else "auto")
+    batch = None if closed else workload.batch
+    kernel = SGLD(step_size=workload.step_size, batch_size=batch, baseline="paired")
+
+    def run(steps: int) -> float:
+        begun = process_time()
+
+        def drawn(stage: str, done: int, total: int, told: Mapping[str, float]) -> None:
+            nonlocal begun
+            if stage == "sample" and done == 1 and steps:
+                begun = process_time()
+            if stage == "sample" and done == steps + 1:
+                raise Drawn
+
+        plan = Plan(kernel, nbeta=10.0, gamma=1.0, chains=workload.chains, warmup=0, draws=10_000, every=1)
+        with suppress(Drawn):
+            chains.run(potential, plan, seed=0, progress=drawn)
+        return process_time() - begun
 
     return run
 
@@ -82,14 +115,13 @@ def work(method: str, name: str) -> None:
     torch.set_num_threads(1)
     workload = WORKLOADS[name]
     begun = process_time()
-    run = sampling(workload, "auto" if method == "llcx" else "vmap")
-    run(1)
+    run = sampling(workload, method)
+    run(0)
     answer({"first": process_time() - begun})
     for line in sys.stdin:
-        begun = process_time()
-        run(int(line))
+        seconds = run(int(line))
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        answer({"seconds": process_time() - begun, "memory": memory})
+        answer({"seconds": seconds, "memory": memory})
 
 
 def answer(found: dict[str, float]) -> None:
@@ -135,7 +167,7 @@ def measured(name: str, methods: dict[str, list[str]], repeats: int) -> Iterator
     workload = WORKLOADS[name]
     with ExitStack() as stack:
         workers = {
-            method: Worker([*command, name], workload, workload.steps if method == SLOW else workload.quick, stack)
+            method: Worker([*command, name], workload, workload.steps if method in SLOW else workload.quick, stack)
             for method, command in methods.items()
             if (method, name) not in LEFT_OUT
         }
@@ -199,9 +231,10 @@ def shown(found: Sequence[Row], console: Console) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=list(WORKLOADS))
+    parser.add_argument("--own", nargs="+", default=list(OWN), choices=list(OWN), help="what of this package")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--venv", type=Path, help="environment of the peers, made if it is not there")
-    parser.add_argument("--peer", action="append", default=[], help="devinterp=PYTHON or jax=PYTHON")
+    parser.add_argument("--peer", action="append", default=[], help="NAME=PYTHON, NAME one of " + ", ".join(PEERS))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--work", nargs=2, metavar=("METHOD", "WORKLOAD"), help=argparse.SUPPRESS)
     told = parser.parse_args()
@@ -210,7 +243,7 @@ def main() -> None:
         return
     pythons = dict.fromkeys(PEERS, made(told.venv)) if told.venv else {}
     pythons |= dict(each.split("=", 1) for each in told.peer)
-    methods = {method: [sys.executable, "-m", "benchmarks.speed", "--work", method] for method in OWN}
+    methods = {method: [sys.executable, "-m", "benchmarks.speed", "--work", method] for method in told.own}
     methods |= {peer: [python, str(WORKER), peer] for peer, python in pythons.items()}
     found = [row for name in told.workloads for row in measured(name, methods, told.repeats)]
     shown(found, Console(width=120))

@@ -1,6 +1,6 @@
 """One peer of speed.py on one workload, under a Python of its own: a line on stdin runs it, a line of JSON answers.
 
-    PYTHON benchmarks/speed_peers.py devinterp|jax WORKLOAD
+    PYTHON benchmarks/speed_peers.py devinterp|posteriors|jax WORKLOAD
 
 The first line out is {"first": CPU seconds until the first draw, imports left out}; then each number N on stdin is
 answered by {"seconds": CPU seconds of N steps of all chains, "memory": peak MiB of this process}.
@@ -11,6 +11,7 @@ import resource
 import sys
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from time import process_time
 from typing import Any
 
@@ -22,21 +23,12 @@ Run = Callable[[int], None]  # of so many steps of all chains
 def of_devinterp(workload: Workload) -> Run:
     """As its documentation has it: a DataLoader, one chain after the other."""
     import torch
-    import torch.nn.functional as F
     from devinterp.optim.sgmcmc import SGMCMC  # type: ignore[import-not-found]
     from devinterp.slt.sampler import estimate_learning_coeff_with_summary  # type: ignore[import-not-found]
     from torch.utils.data import DataLoader, TensorDataset
 
     torch.set_num_threads(1)
-    net, data = network(workload), rows(workload)
-
-    def nats(model: torch.nn.Module, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        if workload.kind == "transformer":
-            logits = model(batch[0][:, :-1])
-            return F.cross_entropy(logits.flatten(0, 1), batch[0][:, 1:].flatten())
-        if workload.kind == "dln":
-            return 0.5 * (model(batch[0]) - batch[1]).square().sum(1).mean()
-        return F.cross_entropy(model(batch[0]), batch[1])
+    net, data, nats = network(workload), rows(workload), mean_loss(workload)
 
     def run(steps: int) -> None:
         loader = DataLoader(TensorDataset(*data), batch_size=workload.batch, shuffle=True)
@@ -52,6 +44,49 @@ def of_devinterp(workload: Workload) -> Run:
             init_loss=1.0,
             verbose=False,
         )
+
+    return run
+
+
+def mean_loss(workload: Workload) -> Any:
+    """(model, batch) -> nats a row, or a prediction, in the mean."""
+    import torch.nn.functional as F
+
+    def nats(model: Any, batch: Any) -> Any:
+        if workload.kind == "transformer":
+            logits = model(batch[0][:, :-1])
+            return F.cross_entropy(logits.flatten(0, 1), batch[0][:, 1:].flatten())
+        if workload.kind == "dln":
+            return 0.5 * (model(batch[0]) - batch[1]).square().sum(1).mean()
+        return F.cross_entropy(model(batch[0]), batch[1])
+
+    return nats
+
+
+def of_posteriors(workload: Workload) -> Run:
+    """One chain after the other; rows by index, which is faster than a DataLoader."""
+    import posteriors  # type: ignore[import-not-found]
+    import torch
+    from torch.func import functional_call
+
+    torch.set_num_threads(1)
+    net, data, nats = network(workload), rows(workload), mean_loss(workload)
+    at = {name: p.detach().clone() for name, p in net.named_parameters()}
+
+    def log_posterior(w: dict[str, torch.Tensor], batch: tuple[torch.Tensor, ...]) -> Any:
+        loss = nats(lambda x: functional_call(net, w, (x,)), batch)
+        near = sum((w[name] - at[name]).square().sum() for name in at)
+        return -10.0 * loss - 0.5 * near, loss
+
+    kernel = posteriors.sgmcmc.sgld.build(log_posterior, lr=0.5 * workload.step_size)
+
+    def run(steps: int) -> None:
+        for _ in range(workload.chains):
+            state, told = kernel.init({name: p.clone() for name, p in at.items()}), []
+            for _ in range(steps):
+                chosen = torch.randint(workload.rows, (workload.batch,))
+                state, loss = kernel.update(state, tuple(each[chosen] for each in data), inplace=True)
+                told.append(loss.detach())
 
     return run
 
@@ -106,12 +141,9 @@ def of_jax(workload: Workload) -> Run:
 def main(peer: str, name: str) -> None:
     warnings.simplefilter("ignore")
     workload = WORKLOADS[name]
-    if peer == "devinterp":
-        import devinterp.slt.sampler  # type: ignore[import-not-found]  # noqa: F401
-    else:
-        import jax.numpy  # noqa: F401
+    import_module({"devinterp": "devinterp.slt.sampler", "posteriors": "posteriors", "jax": "jax.numpy"}[peer])
     begun = process_time()
-    go = {"devinterp": of_devinterp, "jax": of_jax}[peer](workload)
+    go = {"devinterp": of_devinterp, "posteriors": of_posteriors, "jax": of_jax}[peer](workload)
     go(1)
     answer({"first": process_time() - begun})
     for line in sys.stdin:

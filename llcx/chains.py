@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from llcx import journal, metric, rng, subsets
+from llcx import gradients, journal, metric, rng, subsets
 from llcx.journal import Keeper, Resumable
 from llcx.posterior import Posterior
 from llcx.registry import SAMPLERS
@@ -50,25 +50,27 @@ def run(
     def minibatch() -> Index | None:
         return None if size is None else noise.indices(potential.rows, size)
 
-    if isinstance(kernel, External):
-        own = [streams.replicate(chain).generator(role) for chain in range(plan.chains)]
-        found = _in_turn(kernel, plan, target, own, observe, progress)
-    else:
-        found = sample(
-            kernel,
-            potential.at.repeat(plan.chains, 1) if start is None else start,
-            noise,
-            plan,
-            energy=_energy(plan, target),
-            distance=target.distance,
-            minibatch=minibatch,
-            tally=target,
-            observe=observe,
-            budget=budget,
-            progress=progress,
-            keep=keep,
-        )
-    found = subsets.bracketed(found) if plan.subset else found
+    steps = plan.warmup + plan.draws * plan.every  # of the plan, not what is left of it
+    with gradients.repeated(steps) as told, gradients.pages.held():
+        if isinstance(kernel, External):
+            own = [streams.replicate(chain).generator(role) for chain in range(plan.chains)]
+            found = _in_turn(kernel, plan, target, own, observe, progress)
+        else:
+            found = sample(
+                kernel,
+                potential.at.repeat(plan.chains, 1) if start is None else start,
+                noise,
+                plan,
+                energy=_energy(plan, target),
+                distance=target.distance,
+                minibatch=minibatch,
+                tally=target,
+                observe=observe,
+                budget=budget,
+                progress=progress,
+                keep=keep,
+            )
+    found = replace(subsets.bracketed(found) if plan.subset else found, backend=told.backend)
     if keep is not None:
         keep.finish(_result(found, counting))
     return found

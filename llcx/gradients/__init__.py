@@ -14,12 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import vmap
 
+from llcx.gradients import pages as pages
 from llcx.gradients.chains import ModuleLoss
 from llcx.gradients.examples import examples
 from llcx.gradients.factors import factors
 from llcx.gradients.frozen import frozen
 from llcx.gradients.rows import Source
 from llcx.gradients.slope import slopes
+from llcx.gradients.traces import Traces
 from llcx.gradients.traces import repeated as repeated
 from llcx.gradients.work import work
 from llcx.params import flatten
@@ -40,7 +42,7 @@ def of_function(
     `blocks` [G, b] each are positions in which it is quadratic, see StatModel.blocks.
     """
 
-    def full(w: Chains) -> tuple[PerChain, Chains]:
+    def differentiated(w: Chains, *_: object) -> tuple[PerChain, Chains]:
         with torch.enable_grad():  # callers may have turned gradients off
             w = w.detach().requires_grad_()
             k = value(w)
@@ -51,7 +53,12 @@ def of_function(
         with torch.no_grad():
             return value(w).double()
 
-    flops = work(lambda: full(at.unsqueeze(0))).flops
+    flops, calls = work(lambda: differentiated(at.unsqueeze(0)))
+    traces = Traces(differentiated, flops / calls, tells=False)
+
+    def full(w: Chains) -> tuple[PerChain, Chains]:
+        return traces(w, (), None, 1.0)
+
     return Potential(
         *(at, full, energy, None, n, 0),
         exact=True,
@@ -185,4 +192,4 @@ def _flops_of_rows(loss: ModuleLoss, at: Flat) -> float:
     some = min(loss.source.rows, 8)
     idx = torch.arange(some, device=at.device).unsqueeze(0)
     given = loss.source.take(idx)
-    return work(lambda: loss.differentiated(at.unsqueeze(0), given, 0)).flops * loss.source.rows / some
+    return work(lambda: loss.differentiated(at.unsqueeze(0), given, 0, 1.0)).flops * loss.source.rows / some

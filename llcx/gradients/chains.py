@@ -15,7 +15,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from llcx.gradients.rows import Source, call, chunks
-from llcx.gradients.traces import Traces, off, quiet, unheard
+from llcx.gradients.traces import Traces, off, quiet, ran, unheard
 from llcx.gradients.work import work
 from llcx.params import flatten, layout
 from llcx.types import Batch, Chains, Flat, Index, PerChain
@@ -54,12 +54,9 @@ class ModuleLoss:
     def mini(self, w: Chains, idx: Index) -> tuple[PerChain, Chains]:
         """K and its gradient on a minibatch a chain, scaled to all rows."""
         scale = self.source.rows / idx.shape[1] / self.source.data.n
-        parts = [
-            self.excess_and_grad(w[some], *self.source.take(idx[some]), 0)
-            for some in chunks(len(w), self.at_once(w, idx.shape[1]))
-        ]
-        k, grad = _joined(parts)
-        return k * scale, grad * scale
+        return _joined(
+            [self._on_rows(w[some], idx[some], scale) for some in chunks(len(w), self.at_once(w, idx.shape[1]))]
+        )
 
     def excess(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> PerChain:
         """Sum over rows of the loss above its value at w*; `axis`: the chains' in the batch, None where shared."""
@@ -74,11 +71,14 @@ class ModuleLoss:
             ]
         )
 
-    def excess_and_grad(self, w: Chains, batch: Batch, reference: Any, axis: int | None) -> tuple[PerChain, Chains]:
-        """`excess` [C] and its gradient [C, P]."""
+    def excess_and_grad(
+        self, w: Chains, batch: Batch, reference: Any, axis: int | None, scale: float
+    ) -> tuple[PerChain, Chains]:
+        """`excess` [C] and its gradient [C, P], both times `scale`; the gradient is the caller's to write into."""
         if self.settled() != "seq" and self._traces is not None:
-            return self._traces(w, (batch, reference), axis)
-        return self.differentiated(w, (batch, reference), axis)
+            return self._traces(w, (batch, reference), axis, scale)
+        ran(self.backend)
+        return self.differentiated(w, (batch, reference), axis, scale)
 
     def settled(self) -> str:
         """The backend in use: fx | vmap | seq."""
@@ -104,20 +104,34 @@ class ModuleLoss:
         each = 4 * w.shape[1] * w.element_size() + rows * self.source.row_bytes
         return max(1, self.source.memory // each)
 
-    def differentiated(self, w: Chains, given: tuple[Batch, Any], axis: int | None) -> tuple[PerChain, Chains]:
-        """`excess_and_grad` by autograd, whether recorded or not."""
+    def differentiated(
+        self, w: Chains, given: tuple[Batch, Any], axis: int | None, scale: float
+    ) -> tuple[PerChain, Chains]:
+        """`excess_and_grad` by autograd, whether recorded or not. The scale goes in where the gradient is small."""
         with torch.enable_grad():
             w = w.detach().requires_grad_()
             k = self.excess(w, *given, axis)
-            (grad,) = torch.autograd.grad(k.sum(), w)
-        return k.detach(), grad
+            slope = torch.full(k.shape, scale, dtype=k.dtype, device=k.device)
+            (grad,) = torch.autograd.grad(k, w, slope)
+        return k.detach() * scale, grad
+
+    def _on_rows(self, w: Chains, idx: Index, scale: float) -> tuple[PerChain, Chains]:
+        """`excess_and_grad` on a minibatch a chain, whose rows a recording takes in the order that is quick for it."""
+        traces, source = self._traces, self.source
+        if self.settled() == "seq" or traces is None or source.stored is None:
+            return self.excess_and_grad(w, *source.take(idx), 0, scale)
+        run = traces.of(w, (idx.shape,), lambda: source.take(idx), 0, scale)
+        if run is None:
+            return self.differentiated(w, source.take(idx), 0, scale)
+        k, grad = run.forward(w.detach(), *source.leaves(idx, bool(run.meta["any_order"])))
+        return k, grad
 
     def _on_all_rows(self, w: Chains) -> tuple[PerChain, Chains]:
         k, grad = torch.zeros(len(w), dtype=torch.float64, device=w.device), torch.zeros_like(w)
         for rows in chunks(self.source.rows, self.source.at_once(len(w))):
-            more, slope = self.excess_and_grad(w, *self.source.slice(rows), None)
-            k, grad = k + more, grad + slope
-        return k / self.source.data.n, grad / self.source.data.n
+            more, slope = self.excess_and_grad(w, *self.source.slice(rows), None, 1 / self.source.data.n)
+            k, grad = k + more, grad.add_(slope)
+        return k, grad
 
     def _of_one(self, w: Flat, batch: Batch, reference: Any) -> Tensor:
         model = self.source.model
@@ -167,7 +181,7 @@ def _weighed(source: Source) -> _Weight | None:
     if names := sorted({*alone, *more}):
         log.info("vmap goes chain after chain through %s", ", ".join(names))
     with quiet():
-        flops, calls = work(lambda: fast.differentiated(w, given, 0))
+        flops, calls = work(lambda: fast.differentiated(w, given, 0, 1.0))
     return _Weight(flops / calls / idx.numel(), forward, bool(names))
 
 

@@ -38,10 +38,10 @@ def frozen(loss: ModuleLoss, idx: Index, slope: Callable[[Chains], Chains] | Non
     def full(w: Chains) -> tuple[PerChain, Chains]:
         k, grad = torch.zeros(len(w), dtype=torch.float64, device=w.device), torch.zeros_like(w)
         for some, own in parts(w):
-            more, slope = loss.excess_and_grad(w[some], *own, 0)
+            more, slope = loss.excess_and_grad(w[some], *own, 0, scale)
             k[some] += more
             grad[some] += slope
-        return k * scale, grad * scale
+        return k, grad
 
     def value(w: Chains) -> Tensor:
         k = torch.zeros(len(w), dtype=torch.float64, device=w.device)

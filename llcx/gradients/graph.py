@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
+from llcx.gradients.fusing import add_in_products, overwrite, straighten
+from llcx.gradients.products import by_one_dnn
 from llcx.gradients.recorder import like, record, writes
 from llcx.gradients.turning import FILLED, SAME, VIEWS, looks, turn, unfold
 
@@ -21,6 +23,7 @@ QUICK: dict[Any, Callable[..., Any]] = {  # the same functions without the look 
     **dict.fromkeys(VIEWS, torch.reshape),
     aten.transpose.int: torch.transpose,
     aten.bmm.default: torch.bmm,
+    aten.baddbmm.default: torch.baddbmm,
     aten.sub.Tensor: torch.sub,
     aten.add.Tensor: torch.add,
     aten.mul.Tensor: torch.mul,
@@ -39,6 +42,7 @@ QUICK: dict[Any, Callable[..., Any]] = {  # the same functions without the look 
 def recorded(function: Callable[..., Any], example: Sequence[Tensor]) -> GraphModule:
     """`function` of tensors shaped like those of `example`; raises what it raises, RuntimeError for what cannot be."""
     found = record(function, example)
+    found.meta["any_order"] = False
     if not writes(found.graph):
         _cleaned(found)
     for node in found.graph.nodes:
@@ -52,9 +56,12 @@ def _cleaned(module: GraphModule) -> None:
     graph = module.graph
     graph.eliminate_dead_code()
     _fold(module)
-    rules = [_simplify, _share]
-    if all(looks(node) for node in graph.nodes):
-        rules = [unfold, _simplify, _share, turn, _simplify, _share]
+    rules = [_simplify, _share, by_one_dnn]
+    any_order = all(looks(node) for node in graph.nodes)  # of what it is given, in memory
+    module.meta["any_order"] = any_order
+    if any_order:
+        fused = [straighten, _simplify, _share, add_in_products, by_one_dnn, overwrite]
+        rules = [unfold, _simplify, _share, turn, _simplify, _share, *fused]
     for rule in rules:
         rule(graph)
         graph.eliminate_dead_code()

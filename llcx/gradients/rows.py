@@ -1,6 +1,7 @@
 """Rows of data for chains: stored as tensors or computed on demand, each with what its loss is measured against."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from llcx.types import Batch, Data, Rows, StatModel
+from llcx.types import Batch, Data, Index, Rows, StatModel
+
+NARROW = 16  # columns up to which rows are taken column by column
 
 
 class Source:
@@ -39,6 +42,35 @@ class Source:
         leaves = [leaf.index_select(0, flat).view(*idx.shape, *leaf.shape[1:]) for leaf in self._leaves]
         batch, reference = tree_unflatten(leaves, self._spec)
         return batch, reference
+
+    def leaves(self, idx: Index, any_order: bool) -> list[Tensor]:
+        """The tensors of `take`, of stored rows; in `any_order` few columns lie one after the other in memory."""
+        flat = idx.reshape(-1)
+        if not any_order or not self._narrow:
+            return [leaf.index_select(0, flat).view(*idx.shape, *leaf.shape[1:]) for leaf in self._leaves]
+        columns = iter(self._columns.index_select(1, flat).view(-1, *idx.shape).permute(1, 2, 0).split(self._sizes, 2))
+        return [
+            next(columns) if k in self._narrow else leaf.index_select(0, flat).view(*idx.shape, *leaf.shape[1:])
+            for k, leaf in enumerate(self._leaves)
+        ]
+
+    @cached_property
+    def _narrow(self) -> tuple[int, ...]:
+        """Places of the leaves of few columns."""
+        return tuple(
+            k
+            for k, leaf in enumerate(self._leaves)
+            if isinstance(leaf, Tensor) and leaf.dtype == self.dtype and leaf.dim() == 2 and 1 < leaf.shape[1] <= NARROW
+        )
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        return [self._leaves[k].shape[1] for k in self._narrow]
+
+    @cached_property
+    def _columns(self) -> Tensor:
+        """All of them [columns, N], row by row: a second copy of little."""
+        return torch.cat([self._leaves[k].T for k in self._narrow]).contiguous()
 
     def slice(self, rows: slice) -> tuple[Batch, Any]:
         """Batch and reference of consecutive rows."""

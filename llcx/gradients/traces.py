@@ -3,7 +3,8 @@
     (w [C, P], batch, reference) -> (K [C], grad [C, P])
 
 A recording costs about as much as a few hundred of its calls save, so that it is made where `repeated` announces as
-many, and where operations are so small that what is between them counts. Both are counted, never timed: the same run
+many, and where operations are so small that what is between them counts, or products are faster elsewhere
+(products.py). Both are counted, never timed: the same run
 takes the same way wherever and whenever it goes on. The first result of a recording is held against vmap's.
 """
 
@@ -13,12 +14,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import GraphModule
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
+from llcx.gradients import products
 from llcx.gradients.graph import recorded
 from llcx.types import Chains, PerChain
 
@@ -29,68 +33,117 @@ NARROW = 1e3  # and of one row in it, below which turning rows (graph.py) counts
 KEPT = 16  # recordings, the longest unused of which makes place for the next
 
 Found = tuple[PerChain, Chains]
-Recording = Callable[..., Found]
-Gradient = Callable[[Chains, Any, int | None], Found]
-_calls: ContextVar[int] = ContextVar("calls", default=1)
+Gradient = Callable[[Chains, Any, int | None, float], Found]
+
+
+@dataclass
+class Repeated:
+    """How often gradients are asked for, and on which backends they came about."""
+
+    calls: int
+    backends: set[str] = field(default_factory=set)
+
+    @property
+    def backend(self) -> str:
+        """fx | vmap | seq, the quickest that ran; "": no module's loss was differentiated."""
+        return next((name for name in ("fx", "vmap", "seq") if name in self.backends), "")
+
+
+_repeated: ContextVar[Repeated | None] = ContextVar("repeated", default=None)
 
 
 @contextmanager
-def repeated(calls: int) -> Iterator[None]:
-    """Announces that gradients inside will be asked for so many times, in a few shapes."""
-    token = _calls.set(calls)
+def repeated(calls: int) -> Iterator[Repeated]:
+    """Announces that gradients inside will be asked for so many times, in a few shapes; what it gives is told how."""
+    found = Repeated(calls)
+    token = _repeated.set(found)
     try:
-        yield
+        yield found
     finally:
-        _calls.reset(token)
+        _repeated.reset(token)
+
+
+def ran(backend: str) -> None:
+    """Tells whoever announced it on which backend a gradient came about."""
+    if (found := _repeated.get()) is not None:
+        found.backends.add(backend)
+
+
+def announced() -> int:
+    """Calls."""
+    return 1 if (found := _repeated.get()) is None else found.calls
 
 
 class Traces:
-    """Recordings of `gradient(w [C, P], given, axis) -> (K [C], grad [C, P])` by shape; axis: of chains in `given`."""
+    """Recordings of `gradient(w [C, P], given, axis, scale) -> (K [C], grad [C, P])` by shape and by what is constant.
 
-    def __init__(self, gradient: Gradient, weight: float, always: bool = False) -> None:
-        """`weight`: floating-point operations of one row in one tensor operation; `always`: repeated or not."""
-        self._gradient, self._weight, self._always = gradient, weight, always
-        self._kept: OrderedDict[Any, Recording | None] = OrderedDict()
+    `axis`: of chains in `given`.
+    """
 
-    def __call__(self, w: Chains, given: Any, axis: int | None) -> Found:
-        """K and its gradient on `given`, a tree of tensors."""
-        leaves, spec = tree_flatten(given)
-        rows = len(w) * leaves[0].shape[0 if axis is None else 1]
-        if not (self._always or (_calls.get() >= PAYS and self._pays(rows))):
-            return self._gradient(w, given, axis)
-        key = (w.shape, axis, *(leaf.shape for leaf in leaves))  # of one source, whose types stay the same
-        if key in self._kept:
-            self._kept.move_to_end(key)
-        else:
-            self._kept[key] = self._record(w, leaves, spec, axis)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        run = self._kept[key]
-        return self._gradient(w, given, axis) if run is None else run(w.detach(), *leaves)
+    def __init__(self, gradient: Gradient, weight: float, always: bool = False, tells: bool = True) -> None:
+        """`weight`: floating-point operations of one row in one tensor operation; `always`: repeated or not.
+
+        `tells`: what announced the calls learns on which backend they ran.
+        """
+        self._gradient, self._weight, self._always, self._tells = gradient, weight, always, tells
+        self._kept: OrderedDict[Any, GraphModule | None] = OrderedDict()
+
+    def __call__(self, w: Chains, given: Any, axis: int | None, scale: float) -> Found:
+        """K and its gradient on `given`, a tree of tensors, times `scale`."""
+        leaves, _ = tree_flatten(given)
+        run = self.of(w, tuple(leaf.shape for leaf in leaves), lambda: given, axis, scale)
+        return self._gradient(w, given, axis, scale) if run is None else run.forward(w.detach(), *leaves)
+
+    def of(
+        self, w: Chains, shape: tuple[Any, ...], given: Callable[[], Any], axis: int | None, scale: float
+    ) -> GraphModule | None:
+        """The recording for w and `given` of this `shape`, of (w, *leaves); None where vmap does it."""
+        rows = len(w) * (1 if not shape else shape[0][0] if axis is None else shape[0][1])
+        found = None
+        if self._always or (announced() >= PAYS and self._pays(rows)):
+            key = (w.shape, axis, scale, *shape)  # of one source, whose types stay the same
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            else:
+                self._kept[key] = self._record(w, *tree_flatten(given()), axis, scale)
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            found = self._kept[key]
+        if self._tells:
+            ran("vmap" if found is None else "fx")
+        return found
 
     def _pays(self, rows: int) -> bool:
-        return self._weight < NARROW or rows * self._weight < HEAVY
+        return self._weight < NARROW or rows * self._weight < HEAVY or products.wanted()
 
-    def _record(self, w: Chains, leaves: Sequence[Tensor], spec: TreeSpec, axis: int | None) -> Recording | None:
+    def _record(
+        self, w: Chains, leaves: Sequence[Tensor], spec: TreeSpec, axis: int | None, scale: float
+    ) -> GraphModule | None:
         """None, saying why, where the gradient cannot be recorded, or what was recorded gives another one."""
 
         def plain(w: Chains, *leaves: Tensor) -> Found:
-            return self._gradient(w, tree_unflatten(leaves, spec), axis)
+            return self._gradient(w, tree_unflatten(leaves, spec), axis, scale)
 
         first = off(w.detach())
         axes = (0,) if axis is None else (0, 1)
-        other = (off(first), *(leaf.roll((1,) * len(axes), axes) for leaf in leaves))  # other numbers everywhere
+        other: list[Tensor] = [off(first), *(leaf.roll((1,) * len(axes), axes) for leaf in leaves)]  # other numbers
         try:
             with torch.no_grad(), quiet():
-                run: Recording = recorded(plain, (first, *leaves)).forward
-                found = run(*other)
+                module = recorded(plain, (first, *leaves))
+                found = module.forward(*other)
         except Exception as error:  # whatever may be wrong with recording a module that is not ours
             log.info("backend vmap: the gradient cannot be recorded (%s)", str(error).partition("\n")[0])
             return None
-        if not _close(found, plain(*other), rows=leaves[0].shape[0 if axis is None else 1]):
-            log.warning("backend vmap: what was recorded of this module gives other gradients")
+        if found[1].untyped_storage().data_ptr() in {
+            each.untyped_storage().data_ptr() for each in (*other, *module.buffers())
+        }:
+            log.info("backend vmap: the gradient is a constant")  # and whoever gets it writes into it
             return None
-        return run
+        rows = 1 if not leaves else leaves[0].shape[0 if axis is None else 1]
+        if not _close(found, plain(*other), scale * rows):
+            log.warning("backend vmap: what was recorded of this loss gives other gradients")
+            return None
+        return module
 
 
 def off(w: Chains) -> Chains:
@@ -121,8 +174,8 @@ def unheard() -> Iterator[None]:
         yield
 
 
-def _close(found: Found, truth: Found, rows: int) -> bool:
-    """Within the square root of the precision; of losses, a row."""
+def _close(found: Found, truth: Found, rows: float) -> bool:
+    """Within the square root of the precision; of losses, a row's, `rows` of which make up K."""
     limit = torch.finfo(truth[1].dtype).eps ** 0.5
     near = (found[1] - truth[1]).double().norm() <= limit * truth[1].double().norm()
     return bool(near) and bool(((found[0] - truth[0]).abs() <= limit * (truth[0].abs() + rows)).all())
