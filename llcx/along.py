@@ -4,9 +4,8 @@ What changes from one checkpoint to the next shall be the model alone:
 
     gamma       that of the first checkpoint, 10 P / |w0|^2, unless it is given
     randomness  chain c draws the same numbers at every checkpoint, so that differences are taken chain by chain
-    step size   HMC and MALA adapt at the first checkpoint; the next ones hold that step as long as its acceptance is
-                within HELD of the kernel's aim, else they adapt again. Chains whose steps were adapted at every
-                checkpoint draw apart: the interval of a change was up to three times as wide
+    step size   HMC and MALA adapt at the first checkpoint; the next ones hold that step while it will do, see
+                trajectory.py
 
 A result may be kept by the fingerprint of all that it was made from.
 """
@@ -22,13 +21,12 @@ from torch import nn
 
 from llcx import checkpoints, fingerprint, given, journal, measure, trajectory
 from llcx.estimators.llc import LLC, Estimate
-from llcx.estimators.places import AUTO, parts
+from llcx.estimators.places import AUTO, each, parts
 from llcx.flat import part, within
 from llcx.params import flatten, layout
 from llcx.tasks.generic import held_gamma
 from llcx.types import Plan, State, Trace
 
-HELD = (0.15, 0.06)  # how far below and above the kernel's aim the acceptance of a held step may be
 COLUMNS = (
     *("checkpoint", "step", "where", "llc", "llc_sd", "se", "low", "high", "llc_fluct", "target", "nbeta", "gamma"),
     *("step_size", "rhat", "ess", "accept", "gradients", "seconds", "healthy", "flags"),
@@ -56,10 +54,7 @@ class Settings:
     @property
     def places(self) -> list[LLC]:
         """The estimator itself, then each of where_each alone."""
-        whole = replace(self.estimator, where_each=None)
-        named = parts(self.parts).items()
-        alone = [replace(whole, where=globs, part=name) for name, globs in named]
-        return list({each.place: each for each in (whole, *alone)}.values())
+        return each(self.estimator, parts(self.parts))
 
 
 def settings(
@@ -157,7 +152,8 @@ class Along:
         if self.gamma is None:
             self.gamma = self._gamma(module)
         cfg, before = replace(place, gamma=self.gamma), self.last.get(place.place)
-        kernel = None if before is None else held(before, self.settings.kernel)
+        asked = self.settings.kernel
+        kernel = None if before is None else trajectory.held(before.plan, before.row, asked)
         if self.cache is None:
             return self._measured(cfg, module, kernel)
         key = self._key(cfg, module, kernel)
@@ -177,37 +173,21 @@ class Along:
 
     def _measured(self, cfg: LLC, module: nn.Module, kernel: Any) -> Taken:
         """With `kernel`, whose step is held, where there is one and it will do; else as asked."""
-        one, point, spent = self.settings, self.settings.asked.point(module), (0, 0.0)
-
-        def by(sampler: Any) -> measure.Measurement:
-            return measure.measure(point, sampler, cfg, one.hardware, one.seed, self.progress)
-
-        if kernel is not None:
-            found = by(kernel)
-            if kernel.accept - HELD[0] <= found.estimate.accept <= kernel.accept + HELD[1]:
-                return taken(found, True, spent)
-            spent = found.estimate.gradients, found.estimate.seconds
-        return taken(by(one.kernel), False, spent)
+        one, point = self.settings, self.settings.asked.point(module)
+        return taken(
+            *trajectory.measured(
+                lambda sampler: measure.measure(point, sampler, cfg, one.hardware, one.seed, self.progress),
+                one.kernel,
+                kernel,
+            )
+        )
 
 
-def held(before: Taken, kernel: Any) -> Any:
-    """The kernel of a measurement with its step held; None where the step is not what alone was adapted.
-
-    A route of `auto` other than full gradients, and coordinates that the warm-up finds, are chosen anew each time.
-    """
-    plan, sampler = before.plan, before.plan.sampler
-    alone = set(getattr(sampler, "watched", ())) == {"step_size", "accept"}
-    if not alone or plan.subset or plan.metric == "diagonal" or getattr(kernel, "step_size", "auto") != "auto":
-        return None
-    return replace(sampler, step_size=float(before.row["step_size"]), adapt=0)
-
-
-def taken(found: measure.Measurement, hold: bool, spent: tuple[int, float]) -> Taken:
-    """A measurement as a row; `spent`: gradients and seconds of a run that was given up before it."""
+def taken(found: measure.Measurement, hold: bool) -> Taken:
+    """A measurement as a row."""
     estimate = found.estimate
     row = {key: getattr(estimate, key) for key in OF_ESTIMATE}
     chains, draws = estimate.draws.shape
-    row |= {"gradients": estimate.gradients + spent[0], "seconds": estimate.seconds + spent[1]}
     row |= {"flags": ";".join(estimate.flags), "loss_at": found.loss_at, "parameters": found.parameters, "n": found.n}
     row |= {"chains": chains, "draws": draws, "sampler": found.plan.sampler.name, "held": hold, "cached": False}
     return Taken(row, estimate.draws, found.plan, estimate)

@@ -4,14 +4,15 @@ Decided from counted operations and from probes at w*, never from a clock, so th
 
     exact losses    HMC, 32 chains (2 to 4 where wide), n*beta = 1e4 where it is free, gamma = 1
     data            n*beta = n / log n, gamma = 10 P / |w*|^2; what `auto` does there stands in routes.py
-    minibatches     the step whose predicted biases are two per cent each; a population's n*beta falls with their noise
+    minibatches     the step whose predicted biases are two per cent each, of lambda in Gauss-Newton coordinates, else
+                    of the worst direction, which bounds it; a population's n*beta falls with their noise
 
 A choice the user made is kept; only what is null or auto is filled in.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import ceil, nan
+from math import ceil, inf, nan
 from typing import Any, ClassVar
 
 from torch import Generator
@@ -20,7 +21,7 @@ from llcx import metric
 from llcx.diagnostics import LIMITS
 from llcx.estimators.llc import LLC, seconds
 from llcx.posterior import n_over_log_n
-from llcx.probes import Probes, probe
+from llcx.probes import Probes, by_means, probe, stiffest, strain
 from llcx.registry import SAMPLERS
 from llcx.samplers import HMC, SGLD
 from llcx.samplers.hmc import LEAPFROG
@@ -34,6 +35,7 @@ NO_MINIMUM = (
 )
 RATE = 2e10  # operations a second that a budget in seconds is converted with, a slow core's
 PATIENCE = 32  # times the default draws that estimator.target_se may take
+HELD = 1.0  # eps h of the stiffest direction, a quarter of what is stable: at a draw it may be twice as stiff and more
 SHORT, LONGEST = 12, 144  # leapfrog steps of a trajectory: on data, and where the curvature is largest
 SMALL, WIDE = 3_000, 10_000  # parameters: how many chains and draws an exact loss gets
 
@@ -112,10 +114,10 @@ def _probed(
         return probe(potential, nbeta, gamma, generator, sampler), nan
     found = metric.gauss_newton(potential, potential.at.unsqueeze(0), generator)
     planned, there = found.quadratic(nbeta, gamma), metric.low_rank(potential.at, found, nbeta, gamma)
-    if getattr(sampler, "batch_size", None) is None:  # n*beta K + gamma/2 |w - w*|^2 has about unit curvature in u
+    if hasattr(sampler, "adapt"):  # n*beta K + gamma/2 |w - w*|^2 has about unit curvature in u, and a start is enough
         return Probes(1 / nbeta, 0.0, 1, 0.0), planned
     stretch = there.range[1]
-    probes = probe(metric.moved(potential, there), nbeta, gamma * stretch, generator, sampler)
+    probes = probe(metric.moved(potential, there), nbeta, gamma * stretch, generator, sampler, planned)
     return probes._replace(stretch=stretch), planned
 
 
@@ -151,21 +153,21 @@ def with_step(sampler: Any, probes: Probes, nbeta: float, gamma: float, warmup: 
     """`sampler` with its step size as a number; where it was auto, a kernel that adapts does so along the warm-up."""
     if getattr(sampler, "step_size", None) != "auto":
         return sampler
-    stiff, noise = strain(sampler, probes, nbeta, gamma)
-    found = replace(sampler, step_size=sampler.first_step(stiff, noise))
+    step_size = sampler.first_step(*strain(sampler, probes, nbeta, gamma))
+    if by_means(sampler, probes):
+        step_size = min(step_size, HELD / stiffest(probes, nbeta, gamma))
+    found = replace(sampler, step_size=step_size)
     return replace(found, adapt=warmup) if getattr(sampler, "adapt", 0) is None else found
 
 
-def strain(sampler: Any, probes: Probes, nbeta: float, gamma: float) -> tuple[float, float]:
-    """Largest precision of log p, and variance of its minibatch gradient, in the kernel's own coordinates."""
-    batch = getattr(sampler, "batch_size", None)
-    stiff = max(nbeta * probes.curvature + gamma * probes.stretch, 1e-12)
-    return stiff, nbeta**2 * probes.noise / batch if batch else 0.0
-
-
 def inflation(found: Plan, probes: Probes) -> tuple[float, float]:
-    """Factors, predicted, on the variance of the stiffest direction: (discretisation, minibatch noise)."""
-    return found.sampler.inflation(found.sampler.step_size, *strain(found.sampler, probes, found.nbeta, found.gamma))
+    """Factors, predicted: (discretisation, minibatch noise).
+
+    On lambda where it can be told, else on the variance of the worst direction; inf where that is unstable.
+    """
+    sampler, eps, at = found.sampler, found.sampler.step_size, (found.nbeta, found.gamma)
+    left, right = sampler.inflation(eps, *strain(sampler, probes, *at))
+    return (inf if sampler.inflation(eps, stiffest(probes, *at), 0.0)[0] == inf else left), right
 
 
 def bias_flags(found: Plan, probes: Probes) -> tuple[str, ...]:
@@ -281,7 +283,5 @@ def _notes(found: Plan, potential: Potential, probes: Probes) -> tuple[str, ...]
     if sampler.unbiased or getattr(sampler, "adapt", 0):
         return (first,)
     left, right = inflation(found, probes)
-    return (
-        first,
-        f"predicted inflation of the stiffest direction: discretisation x{left:.3f}, minibatch noise x{right:.3f}",
-    )
+    what = "lambda, at most" if by_means(sampler, probes) else "the stiffest direction"
+    return first, f"predicted inflation of {what}: discretisation x{left:.3f}, minibatch noise x{right:.3f}"

@@ -151,19 +151,21 @@ def _opened(node: Any) -> Any:
     return node
 
 
-_thawed = cache(thaw)  # for the store alone, which copies what it is given; thawing all takes a tenth of a second
-
-
 def install() -> None:
     """Put the schemas of all registries into Hydra's ConfigStore; calling it again picks up new names."""
-    from hydra.core.config_store import ConfigStore
-
-    store = ConfigStore.instance()
-    store.store(group="schema", name="root", node=thaw(Config))
-    store.store(group="schema/hardware", name="hardware", node=thaw(Hardware))
+    _install("schema", "root", Config)
+    _install("schema/hardware", "hardware", Hardware)
     for registry in (TASKS, MODELS, DATA, SAMPLERS, ESTIMATORS):
         for name in registry.names():
-            store.store(group=f"schema/{registry.group}", name=name, node=_thawed(registry.schema(name)))
+            _install(f"schema/{registry.group}", name, registry.schema(name))
+
+
+@cache
+def _install(group: str, name: str, schema: type) -> None:
+    """Once: all of them take a tenth of a second."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(group=group, name=name, node=thaw(schema))
 
 
 def records(cfg: Any) -> Config:

@@ -39,7 +39,7 @@ def follow(point: Point, potential: Potential, cfg: Any, hardware: Any, seed: in
         if where is not None:
             alone = gradients.restrict(alone, layout(point.model.module).select(where))
         assert alone.examples is not None
-        found[f"{influence.LOSSES}{name}"] = Followed(rows, alone.examples)
+        found[f"{influence.LOSSES}{name}"] = Followed(rows, alone.examples, data.n / _count(data))
     return found
 
 

@@ -1,24 +1,24 @@
 """Which rows of data the posterior holds together: covariances of the losses of single rows over draws.
 
-With l_i(w) = -log p(row i | w) in nats, E and Cov over the posterior exp(-n*beta L_n(w) - gamma/2 |w - w*|^2):
+With l_i(w) = -log p(row i | w) in nats, K = L_n - L_n(w*), E and Cov over the posterior of the whole,
+exp(-n*beta L_n(w) - gamma/2 |w - w*|^2), E_C and Cov_C where a component C moves alone, all else held at w*:
 
-    influence        d E[l_j] / d (weight of row i) = -(n*beta/n) Cov(l_i, l_j)      nats, at weight 1
-    susceptibility   chi_i = -Cov(L_n, l_i - L_n)                                    nats^2
+    influence        d E[l_j] / d (weight of row i) = (n*beta/n) BIF(i, l_j)         nats, at weight 1
+    susceptibility   chi_i = E_C[K] E[d_i] - E_C[K d_i],   d_i = (rows/n) l_i - L_n     nats^2
+    response         d (n*beta E_C[K]) / dh = -(n*beta)^2 Cov_C(K, d_i)              nats, at h = 0
 
-The first is the Bayesian influence function (Kreer et al. 2025, arXiv:2509.26544) of row i on the loss of row j; where
-row i is not of the posterior's data, the weight is one that it would come in with. The second is the response
-of a component's loss to a shift of the data towards row i (Baker et al. 2025, arXiv:2504.18274), the component's
-posterior being that in which it moves alone, all else held at w*: under (1 - h) L_n + h l_i in place of L_n,
+BIF(i, phi) = -Cov(l_i, phi) is the Bayesian influence function (Kreer et al. 2025, arXiv:2509.26544), there at
+n*beta = n; where row i is not of the posterior's data, the weight is one that it would come in with.
 
-    d (n*beta E[L_n - L(w*)]) / dh = (n*beta)^2 chi_i = response                     nats, at h = 0
+chi is the susceptibility of Baker et al. 2025 (arXiv:2504.18274), (1/n*beta) d<phi>/dh = -Cov(phi, d_i) for the
+observable phi = delta(u - u*) K, u all that is not of C, under (1 - h) L_n + h (rows/n) l_i in place of L_n. phi picks
+out of the whole posterior where C alone has moved, so that the mean of d_i is the whole's and that of K the
+component's; the constant Z_C/Z, how much of the posterior lies there, is left out as in the estimator of their appendix
+C.4. Of the whole it is -Cov(K, d_i). rows/n, one over the predictions that a row holds on average, makes d_i one of a
+prediction where rows hold several (tokens). The response is that of the component's own learning coefficient.
 
 In a linear regression with residuals r, inputs x and noise_std 1, z = x^T u of variance s = x^T S x,
-Cov(l_i, l_j) = r_i r_j s_ij + s_ij^2 / 2, and both are known.
-
-Products of means over different chains stand for squared means, so covariances are unbiased however correlated the
-draws of a chain; where each chain keeps to its own subset of rows they are taken within chains, and chains that mix
-slowly make them small. Standard errors leave out a quarter of a chain at a time, and are raised, all of them alike, as
-far as leaving out whole chains gives larger ones.
+Cov(l_i, l_j) = r_i r_j s_ij + s_ij^2 / 2, and all are known.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,12 +30,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from llcx.covariance import Covariances, Losses, blocks_of, correlations, covariances, of_means, variances
 from llcx.types import Chains, Tables
 
-BLOCKS = 4  # of a chain's draws, at most, that errors take for independent
 TOP = 50  # pairs of rows in the table, of each measurement
-LOSSES, ROWS = "losses of ", "rows of "  # names of what is kept with the draws, before that of the data
-Losses = Float[Tensor, "C T R"]  # of R rows at T kept draws of C chains
+LOSSES, ROWS, PREDICTIONS = "losses of ", "rows of ", "predictions of "  # kept with the draws, before a data set's name
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,7 @@ class Followed:
 
     rows: Int[Tensor, " R"]  # their numbers in the data
     examples: Callable[[Chains, Int[Tensor, " R"]], Float[Tensor, "C R"]]  # of the rows taken out of the data, in order
+    predictions: float = 1.0  # that a row of the data holds on average
 
     def __call__(self, w: Chains) -> Float[Tensor, "C R"]:
         return self.examples(w, torch.arange(len(self.rows), device=w.device)).float()
@@ -65,93 +65,12 @@ def choose(asked: int | Sequence[int], total: int, generator: Generator) -> Int[
 
 
 def kept(followed: Mapping[str, Followed], observed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What goes with the draws: losses [C, T, R] and numbers [R] of the rows of each data set."""
+    """What goes with the draws: losses [C, T, R] and numbers [R] of the rows of each data set, and predictions [1]."""
     found = {name: observed[name] for name in followed}
-    return {**found, **{ROWS + name.removeprefix(LOSSES): each.rows for name, each in followed.items()}}
-
-
-class Covariances(NamedTuple):
-    value: Float[Tensor, "R S"]
-    se: Float[Tensor, "R S"]  # nan for fewer than three chains
-
-
-def covariances(first: Losses, second: Float[Tensor, "C T S"] | None = None, *, within: bool = False) -> Covariances:
-    """Of losses over draws; `within`: about each chain's own mean, else about that of all.
-
-    `second` None: of `first` with itself.
-    """
-    a = _centred(first)
-    b = a if second is None else _centred(second)
-    chains, draws = a.shape[:2]
-    sums = Sums(
-        torch.full((chains,), float(draws)), torch.einsum("ctr,cts->rs", a, b), a.sum(1), b.sum(1), within=within
-    )
-    value = sums.covariance()
-    if chains < 3:
-        return Covariances(value, torch.full_like(value, nan))
-
-    def error(blocks: int) -> Tensor:
-        """Variance [R, S] of leaving out one of the `blocks` of each chain at a time."""
-        each = [(chain, part) for chain in range(chains) for part in torch.arange(draws).tensor_split(blocks)]
-        apart = (sums.without(chain, a[chain, part], b[chain, part]).covariance() - value for chain, part in each)
-        total, square = torch.zeros_like(value), torch.zeros_like(value)
-        for change in apart:
-            total, square = total + change, square + change.square()
-        return ((len(each) - 1) * (square / len(each) - (total / len(each)).square())).clamp(min=0)
-
-    fine = error(blocks_of(draws))
-    worse = (error(1) / fine)[fine > 0].mean().nan_to_num(1.0) if blocks_of(draws) > 1 else torch.ones(())
-    return Covariances(value, (fine * worse.clamp(min=1)).sqrt())
-
-
-def blocks_of(draws: int) -> int:
-    """How many blocks of a chain's draws an error takes for independent: of ten draws at least."""
-    return max(1, min(BLOCKS, draws // 10))
-
-
-class Sums(NamedTuple):
-    """What covariances of two sets of losses are made of, chain by chain where it matters."""
-
-    counts: Float[Tensor, " C"]
-    products: Float[Tensor, "R S"]  # over all chains
-    first: Float[Tensor, "C R"]
-    second: Float[Tensor, "C S"]
-    within: bool
-
-    def covariance(self) -> Float[Tensor, "R S"]:
-        a, b = (each[self.counts > 0] for each in (self.first, self.second))
-        counts = self.counts[self.counts > 0].to(a).unsqueeze(1)
-        if self.within:
-            return (self.products - a.T @ (b / counts)) / (counts.sum() - len(counts))
-        return self.products / counts.sum() - _squared(a / counts, b / counts)
-
-    def without(self, chain: int, a: Float[Tensor, "T R"], b: Float[Tensor, "T S"]) -> "Sums":
-        """Without some draws of a chain."""
-        one = torch.zeros(len(self.counts)).index_fill(0, torch.tensor(chain), 1.0)
-        column = one.to(a).unsqueeze(1)
-        first, second = self.first - column * a.sum(0), self.second - column * b.sum(0)
-        return Sums(self.counts - len(a) * one, self.products - a.T @ b, first, second, self.within)
-
-
-def _centred(losses: Losses) -> Losses:
-    """About the mean of all draws: no covariance changes, and rounding is small."""
-    losses = losses.double()
-    return losses - losses.mean((0, 1))
-
-
-def _squared(a: Float[Tensor, "C R"], b: Float[Tensor, "C S"]) -> Tensor:
-    """The product of the posterior's means, from means of different chains; of the same where there is one."""
-    count = len(a)
-    if count < 2:
-        return a.T @ b
-    return (a.sum(0).outer(b.sum(0)) - a.T @ b) / (count * (count - 1))
-
-
-def correlations(found: Covariances) -> Float[Tensor, "R R"]:
-    """Of a matrix of rows with themselves; nan where a variance came out no larger than its noise allows, below 0."""
-    variance = found.value.diagonal()
-    scale = torch.where(variance > 0, variance, nan).sqrt()
-    return (found.value / scale.outer(scale)).clamp(-1, 1)
+    for name, each in followed.items():
+        data = name.removeprefix(LOSSES)
+        found |= {ROWS + data: each.rows, PREDICTIONS + data: torch.tensor([each.predictions])}
+    return found
 
 
 class Measured(NamedTuple):
@@ -162,11 +81,24 @@ class Measured(NamedTuple):
     numbers: list[int]  # and its number there
     losses: Losses
     energy: Float[Tensor, "C T"]  # n*beta K
+    predictions: list[float] | None = None  # of each followed row; None: one
+
+    @property
+    def shift(self) -> tuple[Float[Tensor, "C T 1"], Losses]:
+        """K, and d_i of each row."""
+        loss = self.energy.double().unsqueeze(2) / float(self.row["nbeta"])
+        each = self.losses.double()
+        return loss, (each if self.predictions is None else each / torch.tensor(self.predictions).to(each)) - loss
 
     @property
     def within(self) -> bool:
         """Whether chains have posteriors of their own."""
         return bool(self.row.get("subset_rows"))
+
+    @property
+    def beside(self) -> tuple[Any, ...]:
+        """What a component and its whole have in common."""
+        return (*(self.row[key] for key in ("point", "sampler", "target")), *self.data, *self.numbers)
 
     @property
     def named(self) -> dict[str, Any]:
@@ -181,21 +113,28 @@ def measured(row: Mapping[str, Any], arrays: Mapping[str, Any]) -> Measured | No
     numbers = [int(number) for name in sets for number in arrays[ROWS + name]]
     data = [name for name in sets for _ in arrays[ROWS + name]]
     losses = torch.cat([torch.as_tensor(arrays[LOSSES + name]) for name in sets], 2)
-    return Measured(row, data, numbers, losses, torch.as_tensor(arrays["energy"]))
+    held = {name: float(arrays[PREDICTIONS + name][0]) if PREDICTIONS + name in arrays else 1.0 for name in sets}
+    return Measured(row, data, numbers, losses, torch.as_tensor(arrays["energy"]), [held[name] for name in data])
 
 
-def tables(rows: Sequence[Mapping[str, Any]], arrays: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Tables:
+def tables(
+    rows: Sequence[Mapping[str, Any]],
+    arrays: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    whole: str = "all",
+) -> Tables:
     """analysis/influence.csv, susceptibilities.csv and influence.npz over all rows whose losses were followed.
 
-    The arrays of the k-th measurement are `covariance k`, `error k`, `correlation k` [R, R], `response k` [R] and its
-    error, `index k` and `data k` [R]; `measurements` holds (point, sampler, where, target) of each.
+    `whole` is the place (`where`) of the whole, beside which the others are components. The arrays of the k-th
+    measurement are `covariance k`, `error k`, `correlation k` [R, R], `index k` and `data k` [R]; `measurements` holds
+    (point, sampler, where, target) of each.
     """
     found = [each for row in rows if row["llc"] and (each := measured(row, arrays(row))) is not None]
+    wholes = {each.beside: each for each in found if each.row["where"] == whole}
     pairs, responses, kept = list[dict[str, Any]](), list[dict[str, Any]](), dict[str, Any]()
     for k, each in enumerate(found):
         matrix = covariances(each.losses, within=each.within)
         pairs += top(each, matrix)
-        responses += susceptibilities(each)
+        responses += susceptibilities(each, wholes.get(each.beside))
         alike = {"covariance": matrix.value, "error": matrix.se, "correlation": correlations(matrix)}
         kept |= {f"{name} {k}": value.float().numpy() for name, value in alike.items()}
         kept |= {f"index {k}": each.numbers, f"data {k}": each.data}
@@ -227,20 +166,23 @@ def top(each: Measured, matrix: Covariances) -> list[dict[str, Any]]:
     ]
 
 
-def susceptibilities(each: Measured) -> list[dict[str, Any]]:
-    """chi of every followed row, its response and its correlation with the component's loss."""
+def susceptibilities(each: Measured, whole: Measured | None) -> list[dict[str, Any]]:
+    """chi of every followed row; its response, with that one's correlation and significance, is the component's own.
+
+    Without the draws of the `whole`, which may be `each` itself, chi is nan.
+    """
     nbeta = float(each.row["nbeta"])
-    loss = each.energy.unsqueeze(2) / nbeta
-    shift = each.losses.double() - loss
+    loss, shift = each.shift
     found = covariances(loss, shift, within=each.within)
-    spread = covariances(loss, within=each.within).value[0, 0], _variances(shift, each.within)
+    chi = Covariances(-found.value, found.se) if whole is each else structural(each, whole)
+    spread = covariances(loss, within=each.within).value[0, 0], variances(shift, each.within)
     scale = (spread[0].clamp(min=0) * spread[1].clamp(min=0)).sqrt()
     limit = _quantile(0.025, each.losses)
     return [
         {
             **each.named,
-            **{"data": each.data[k], "row": each.numbers[k], "chi": -float(found.value[0, k])},
-            **{"se": float(found.se[0, k]), "response": -(nbeta**2) * float(found.value[0, k])},
+            **{"data": each.data[k], "row": each.numbers[k], "chi": float(chi.value[0, k])},
+            **{"se": float(chi.se[0, k]), "response": -(nbeta**2) * float(found.value[0, k])},
             **{"response_se": nbeta**2 * float(found.se[0, k])},
             "correlation": -float(found.value[0, k] / scale[k]) if scale[k] > 0 else nan,
             "significant": bool(found.value[0, k].abs() > limit * found.se[0, k]),
@@ -249,16 +191,27 @@ def susceptibilities(each: Measured) -> list[dict[str, Any]]:
     ]
 
 
-def _variances(losses: Losses, within: bool) -> Float[Tensor, " R"]:
-    """Of each row alone: the diagonal of `covariances`."""
-    a = _centred(losses)
-    sums, (chains, draws) = a.sum(1), a.shape[:2]
-    square, means = a.square().sum((0, 1)), sums / draws
-    if within:
-        return (square - draws * means.square().sum(0)) / (chains * (draws - 1))
-    if chains < 2:
-        return square / draws - means[0].square()
-    return square / (chains * draws) - (means.sum(0).square() - means.square().sum(0)) / (chains * (chains - 1))
+def structural(part: Measured, whole: Measured | None) -> Covariances:
+    """chi [1, R] of a component and its standard error over chains, which draw alike in both; nan for fewer than three.
+
+    Where chains have posteriors of their own the mean of d_i is that of the same chain, else that of the others.
+    """
+    if whole is None:
+        return Covariances(*torch.full((2, 1, part.losses.shape[2]), nan, dtype=torch.float64))
+    (loss, shift), beyond = part.shift, whole.shift[1].mean(1)
+    both, alone = (loss * shift).mean(1), loss.mean(1)
+    chains = min(len(alone), len(beyond))
+    both, alone, beyond = both[:chains], alone[:chains], beyond[:chains]
+
+    def value(chosen: Tensor) -> Float[Tensor, "1 R"]:
+        k, d, product = alone[chosen], beyond[chosen], both[chosen].mean(0, keepdim=True)
+        return ((k * d).mean(0, keepdim=True) if part.within else of_means(k, d)) - product
+
+    every = torch.arange(chains)
+    if chains < 3:
+        return Covariances(value(every), torch.full_like(value(every), nan))
+    left = torch.stack([value(every[every != chain]) for chain in range(chains)])
+    return Covariances(value(every), (chains - 1) ** 0.5 * left.std(0, correction=0))
 
 
 def _quantile(tail: float, losses: Losses) -> float:

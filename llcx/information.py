@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
 from llcx.diagnostics import standard_error
+from llcx.influence import choose
 from llcx.types import Chains, Draws, PerChain, Plan, Potential, State, Trace
 
 NAME = "losses of rows"
@@ -98,14 +99,13 @@ Watched = dict[str, RowLosses]  # by the name under which they are observed
 def watch(potential: Potential, plan: Plan, generator: Generator) -> Watched:
     """What to observe along a run; nothing where the posterior is not that of a sample of rows with labels.
 
-    On at most ROWS rows, evenly spread with random offsets from `generator`, and at so few draws that it costs little.
+    On at most ROWS different rows, spread evenly with random offsets from `generator`, and at so few draws that it
+    costs little.
     """
     apart = potential.population or potential.target != "data" or plan.subset
     if potential.examples is None or apart:
         return {}
-    rows = min(ROWS, potential.rows)
-    offsets = torch.rand(rows, generator=generator, dtype=torch.float64) if rows < potential.rows else torch.zeros(rows)
-    idx = ((torch.arange(rows) + offsets) * potential.rows / rows).long().clamp(max=potential.rows - 1)
+    idx = choose(ROWS, potential.rows, generator)
     every = max(1, plan.chains * min(plan.draws, LENGTH) // LOOKS)
     return {NAME: RowLosses(potential.examples, idx.to(potential.at.device), every)}
 

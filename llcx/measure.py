@@ -82,9 +82,9 @@ def measure(
     result = estimate, plan, draws
     sampled = None if cfg.where is None else names.matching(cfg.where)
     kind = str(potential.at.dtype).removeprefix("torch.")
-    size = len(potential.at)
+    size, ran = len(potential.at), posed.backend if potential.exact else draws.backend or posed.backend
     cost = spent(*result, ready, perf_counter() - begun)
-    return Measurement(*result, cost, size, posed.loss_at, kind, posed.backend, cfg.place, potential.n, point, sampled)
+    return Measurement(*result, cost, size, posed.loss_at, kind, ran, cfg.place, potential.n, point, sampled)
 
 
 def spent(estimate: Estimate, plan: Plan, draws: Draws, ready: float, total: float) -> dict[str, tuple[float, int]]:

@@ -131,8 +131,8 @@ def gauss_newton(potential: Potential, w: Chains, generator: Generator) -> Spect
 
 
 def moved(potential: Potential, metric: Metric) -> Potential:
-    """K as a function of u, for what probes it: full gradients, values and minibatches."""
-    mini = potential.mini
+    """K as a function of u, for what probes it: full gradients, values, minibatches and factor rows."""
+    mini, factors = potential.mini, potential.factors
 
     def of(found: tuple[PerChain, Chains]) -> tuple[PerChain, Chains]:
         return found[0], metric.pull(found[1])
@@ -143,9 +143,9 @@ def moved(potential: Potential, metric: Metric) -> Potential:
         full=lambda u: of(potential.full(metric.to(u))),
         value=lambda u: potential.value(metric.to(u)),
         mini=None if mini is None else lambda u, idx: of(mini(metric.to(u), idx)),
+        factors=None if factors is None else lambda u, idx: metric.pull(factors(metric.to(u), idx)),
         blocks=(),
         frozen=None,
-        factors=None,
         slope=None,
     )
 

@@ -7,10 +7,13 @@ Lau et al. (2023), arXiv:2308.12108; n*beta = n / log n is Watanabe's (2013) cho
 
 from math import log
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from llcx.types import Chains, Index, PerChain, Potential, State
+
+LONG, PIECE = 2**16, 2**10  # numbers
 
 
 def n_over_log_n(n: int, beta0: float = 1.0) -> float:
@@ -53,8 +56,8 @@ class Posterior:
             k, grad = self._mini(w, batch)
         self.last = k
         shift = w - self.potential.at
-        logp = -self.nbeta * k - 0.5 * self.gamma * shift.double().square().sum(1)
-        return logp, -(self.nbeta * grad + self.gamma * shift)
+        logp = -self.nbeta * k - 0.5 * self.gamma * squares(shift)
+        return logp, self._tilted(grad, shift)
 
     def slope(self, w: Chains) -> Chains:
         """The gradient on all rows, in float32 where that is faster: for steps that an exact energy decides on."""
@@ -62,7 +65,7 @@ class Posterior:
         if quick is None:
             return self(w, None)[1]
         self.gradients, self.examples = self.gradients + 1, self.examples + w.shape[0] * self.potential.rows
-        return -(self.nbeta * quick(w) + self.gamma * (w - self.potential.at))
+        return self._tilted(quick(w), w - self.potential.at)
 
     def loss_gradient(self, w: Chains, grad: Chains) -> Chains:
         """The gradient of K [C, P], nats an example, in what a call gave at w."""
@@ -77,6 +80,11 @@ class Posterior:
         self.gradients, self.examples = self.gradients + 1, self.examples + batch.numel()
         at = self.potential.at.expand(len(w), -1)
         return k, grad - self.potential.mini(at, batch)[1] + self._slope
+
+    def _tilted(self, grad: Chains, shift: Chains) -> Chains:
+        """-(n*beta grad + gamma shift), in the memory of `grad` unless a closed form may hold that."""
+        out = grad * -self.nbeta if self.potential.exact else grad.mul_(-self.nbeta)
+        return out.sub_(shift, alpha=self.gamma)
 
     @property
     def blocks(self) -> tuple[Tensor, ...]:
@@ -106,4 +114,13 @@ class Posterior:
 
     def distance(self, w: Chains) -> PerChain:
         """|w - w*|^2 [C]."""
-        return (w - self.potential.at).double().square().sum(1)
+        return squares(w - self.potential.at)
+
+
+def squares(v: Chains) -> PerChain:
+    """|v|^2 [C] in float64; of long vectors in float32, of pieces whose own are as good as float32 is."""
+    if v.dtype == torch.float64 or v.shape[1] <= LONG:
+        return v.double().square().sum(1)
+    whole = v.shape[1] // PIECE * PIECE
+    pieces = torch.linalg.vector_norm(v[:, :whole].unflatten(1, (-1, PIECE)), dim=2)
+    return pieces.double().square().sum(1) + v[:, whole:].double().square().sum(1)

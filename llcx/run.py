@@ -174,7 +174,8 @@ def analyse(task: Task, folder: Writer, cfg: Config) -> Mapping[str, Shown]:
     All are written; returned is what of them is to be shown.
     """
     rows = folder.rows
-    found = joined(task.analyse([dict(row) for row in rows], snapshots(folder)), influence.tables(rows, folder.draws))
+    own = task.analyse([dict(row) for row in rows], snapshots(folder))
+    found = joined(own, influence.tables(rows, folder.draws, cfg.estimator.place))
     changes = trajectory.changes(task.points(), rows, partial(energy, folder))
     beside = parts.beside(rows, cfg.estimator.place, partial(energy, folder), parts.cuts(folder.target_info))
     ours = {stem: lines for stem, lines in {"changes": changes, "parts": beside}.items() if lines}

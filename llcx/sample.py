@@ -1,8 +1,9 @@
 """Drive C chains through warm-up and draws. Knows no model, no loss and no disk."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import nan
+from functools import cached_property
+from math import isfinite, nan
 from time import perf_counter
 from typing import Any, Protocol, runtime_checkable
 
@@ -76,7 +77,7 @@ def sample(
         run.keep(watch)
         total = total + finite(run.kept["energy"][-1], f"draw {run.draws - 1}")
         if progress:
-            progress("sample", run.draws, plan.draws, _shown(total / run.draws))
+            progress("sample", run.draws, plan.draws, _Shown(total, run.draws))
         if not (stopped_by := _enough(run, plan, budget)):
             rest()
     traces = run.traces()
@@ -127,7 +128,7 @@ class _Run:
         if (accept := getattr(self.now, "accept", None)) is not None:
             found["accept"] = accept
         vectors = {f"|{name}": getattr(self.now, name, None) for name in MOVES}
-        found |= {name: v.double().norm(dim=1) for name, v in vectors.items() if v is not None}
+        found |= {name: torch.linalg.vector_norm(v, dim=1).double() for name, v in vectors.items() if v is not None}
         for name, value in found.items():
             self.kept.setdefault(name, []).append(value)
 
@@ -211,8 +212,7 @@ def _warm_up(
 
 def finite(values: PerChain, when: str) -> PerChain:
     """`values`, or FloatingPointError naming the chain: nothing dead is averaged."""
-    bad = ~values.isfinite()
-    if bad.any():
+    if not isfinite(float(values.sum())) and bool((bad := ~values.isfinite()).any()):
         chain = int(bad.nonzero()[0])
         raise FloatingPointError(
             f"chain {chain} has n*beta*K = {float(values[chain])} at {when}; lower sampler.step_size, or n*beta"
@@ -220,7 +220,23 @@ def finite(values: PerChain, when: str) -> PerChain:
     return values
 
 
-def _shown(means: PerChain) -> dict[str, float]:
-    """The running estimate and a standard error from the spread of the chains' means."""
-    spread = float(means.std() / len(means) ** 0.5) if len(means) > 1 else float("nan")
-    return {"llc": float(means.mean()), "se": spread, "chains": len(means)}
+class _Shown(Mapping[str, float]):
+    """The running estimate and a standard error from the spread of the chains' means, worked out if somebody looks."""
+
+    def __init__(self, total: PerChain, draws: int) -> None:
+        self._total, self._draws = total, draws
+
+    @cached_property
+    def _values(self) -> dict[str, float]:
+        means = self._total / self._draws
+        spread = float(means.std() / len(means) ** 0.5) if len(means) > 1 else nan
+        return {"llc": float(means.mean()), "se": spread, "chains": len(means)}
+
+    def __getitem__(self, key: str) -> float:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)

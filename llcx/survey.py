@@ -1,21 +1,24 @@
 """Every point with every sampler, at every combination of the estimator's axes: rows of metrics_summary.csv."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from llcx import trajectory
 from llcx.artifacts import Journal, TrainingLog, Writer, rows
 from llcx.config import Config
 from llcx.estimators import places
 from llcx.estimators.grid import AXES, Cell, Grid, cells, settled
-from llcx.measure import measure
+from llcx.measure import Measurement, measure
 from llcx.params import layout
 from llcx.parts import overlap
+from llcx.registry import SAMPLERS
 from llcx.signals import Signals
 from llcx.terminal import Terminal
 from llcx.types import Point, Snapshots, Spec, Task
@@ -39,6 +42,7 @@ class Asked(NamedTuple):
     row: rows.Row
     kernel: Any
     estimator: Any
+    before: Sequence[str] | None = None  # earlier points of its trajectory; None: it is on none
 
 
 def combinations(specs: Sequence[Spec], cfg: Config) -> list[Cell]:
@@ -59,8 +63,9 @@ def combinations(specs: Sequence[Spec], cfg: Config) -> list[Cell]:
 def measure_all(task: Task, grid: Sequence[Cell], session: Session) -> None:
     """Every row that the folder does not have yet, each written as soon as it is done."""
     cfg, folder, terminal = session.cfg, session.folder, session.terminal
-    at_hand = Built(task, session)
+    at_hand, passed = Built(task, session), defaultdict[Hashable, list[str]](list)
     for done, cell in enumerate(grid):
+        before = earlier(cell.spec, passed)
         terminal.point(cell.spec.name, done, len(grid))
         folder.at(done, len(grid))
         parts, own = places.parts(cfg.estimator.where_each), cfg.estimator.where_each == places.AUTO
@@ -86,9 +91,18 @@ def measure_all(task: Task, grid: Sequence[Cell], session: Session) -> None:
                 continue
             try:
                 session.signals.rest()
-                measure_one(settings(cell, each, session), point, session)
+                measure_one(settings(cell, each, session)._replace(before=before), point, session)
             except Exception as error:
                 give_up([each], error, folder)
+
+
+def earlier(spec: Spec, passed: dict[Hashable, list[str]]) -> list[str] | None:
+    """Points before this one on its trajectory, to which it is added; None: it is on none."""
+    if not spec.moment:
+        return None
+    before = passed[trajectory.of(spec)]
+    passed[trajectory.of(spec)] = [*before, spec.name]
+    return before
 
 
 class Built:
@@ -128,9 +142,7 @@ def passed_over(spec: Spec, session: Session) -> bool:
 
 def wanted(task: Task, spec: Spec, cfg: Config, folder: Writer, parts: places.Parts) -> Iterator[Asked]:
     """Rows of a point without a number so far: each sampler, each place (estimator.where, and each part alone)."""
-    estimator = replace(cfg.estimator, where_each=None)
-    alone = [replace(estimator, where=globs, part=name) for name, globs in parts.items()]
-    for settled_on in {each.place: each for each in (estimator, *alone)}.values():
+    for settled_on in places.each(cfg.estimator, parts):
         for label, kernel in {cfg.sampler.name: cfg.sampler, **cfg.samplers}.items():
             if not folder.has(spec.name, label, settled_on.place):
                 row = rows.asked(task.name, seed_of(spec, cfg), spec, label, settled_on.place)
@@ -179,18 +191,51 @@ def snapshots(folder: Writer) -> Snapshots:
 
 
 def measure_one(asked: Asked, point: Point, session: Session) -> None:
-    cfg, folder = session.cfg, session.folder
-    row = asked.row
-    journal = Journal(folder.path, row, cfg.log.checkpoint, session.signals)
+    """Along a trajectory with the step of the moment before, as long as it will do."""
+    cfg, folder, row, journals = session.cfg, session.folder, asked.row, list[Journal]()
+    kernel, hopeless = held(asked, session)
+
+    def by(sampler: Any) -> Measurement:
+        name = row if sampler is asked.kernel else row | {"where": f"{row['where']} held"}
+        journals.append(journal := Journal(folder.path, name, cfg.log.checkpoint, session.signals))
+        return measure(point, sampler, asked.estimator, cfg.hardware, row["seed"], session.terminal, journal=journal)
+
     with profiled(folder.path / "profile.json") if cfg.run.profile else nullcontext():
-        found = measure(
-            point, asked.kernel, asked.estimator, cfg.hardware, row["seed"], session.terminal, journal=journal
-        )
-    explain(row, found.estimate.notes, folder)
+        found, steady = trajectory.measured(by, asked.kernel, kernel)
+    how = "held" if steady else "adapted, as the one held before would not do here"
+    notes = [f"step {found.estimate.step_size:.2g} {how}"] if kernel is not None else []
+    explain(row, [*found.estimate.notes, *notes], folder)
     parts = {part: {"seconds": seconds, "gradients": count} for part, (seconds, count) in found.spent.items()}
     folder.charge({"stages": {"measure": {"gradients": found.estimate.gradients}}, "measuring": parts})
-    folder.add(rows.measured(row, found), rows.arrays(found.draws))
-    journal.clear()
+    line = rows.measured(row, found)
+    hopeless = hopeless or (kernel is not None and not steady)
+    keep(asked, None if hopeless else trajectory.held(found.plan, line, asked.kernel), hopeless, folder)
+    folder.add(line, rows.arrays(found.draws))
+    for journal in journals:
+        journal.clear()
+
+
+def held(asked: Asked, session: Session) -> tuple[Any, bool]:
+    """The kernel of the last moment before that has a number, its step held, None where none is; whether one failed.
+
+    Chains begin at w*, where in many dimensions a step that serves them later is refused: so it is tried once.
+    """
+    where, folder = asked.row["where"], session.folder
+    measured = (name for name in reversed(asked.before or ()) if chosen_for(name, where, asked, session) is not None)
+    if (last := next(measured, None)) is None:
+        return None, False
+    kept = folder.target_info.get("points", {}).get(last, {}).get(key_of(asked.row))
+    return (SAMPLERS.schema(kept["name"])(**kept), False) if kept else (None, kept == {})
+
+
+def keep(asked: Asked, kernel: Any, hopeless: bool, folder: Writer) -> None:
+    """In target_info.json, before the row: the kernel that the next moment will hold, also in another process."""
+    if asked.before is not None and (hopeless or kernel is not None):
+        folder.describe(asked.row["task"], asked.row["point"], {key_of(asked.row): {} if hopeless else asdict(kernel)})
+
+
+def key_of(row: rows.Row) -> str:
+    return f"step of {row['sampler']} at {row['where']}"
 
 
 def explain(row: rows.Row, notes: Sequence[str], folder: Writer) -> None:
@@ -203,9 +248,9 @@ def explain(row: rows.Row, notes: Sequence[str], folder: Writer) -> None:
 
 def give_up(asked: Sequence[Asked], error: Exception, folder: Writer) -> None:
     """Rows without a number, and why."""
-    for row, _, estimator in asked:
-        log.error("%s %s failed: %s", row["point"], row["sampler"], told(error))
-        folder.add(rows.failed(row, told(error), getattr(estimator, "target", None) or ""))
+    for each in asked:
+        log.error("%s %s failed: %s", each.row["point"], each.row["sampler"], told(error))
+        folder.add(rows.failed(each.row, told(error), getattr(each.estimator, "target", None) or ""))
     log.error("the stack:", exc_info=error)
 
 

@@ -3,10 +3,15 @@
 Chain c draws the same random numbers at every point of a seed. Where two measurements have equally many chains and
 draws, the difference of two estimates is therefore the mean over chains of the differences of chain means, its standard
 error their spread over sqrt(C): smaller than that of two estimates by themselves as far as their chains move alike.
+
+They do as long as they take the same steps: HMC and MALA adapt theirs at the first moment, the next ones hold it while
+its acceptance is within HELD of the kernel's aim, there and where it comes from; else they adapt again. Chains whose
+steps were adapted at every moment draw apart: the interval of a change was up to three times as wide.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import isclose, isfinite, nan, sqrt
 from typing import Any, NamedTuple
@@ -14,9 +19,60 @@ from typing import Any, NamedTuple
 import torch
 
 from llcx.diagnostics import t_quantile
-from llcx.types import Spec, Trace
+from llcx.types import Plan, Spec, Trace
 
+HELD = (0.15, 0.06)  # how far below and above the kernel's aim the acceptance of a held step may be
+UNSETTLED = "warmup_not_settled"  # the flag
 Row = Mapping[str, Any]  # of metrics_summary.csv
+
+
+def held(plan: Plan, row: Row, asked: Any) -> Any:
+    """The kernel of a measurement, its step held; None: it is not to be. `row` has step_size, accept and flags.
+
+    A route of `auto` other than full gradients, and coordinates that the warm-up finds, are chosen anew each time. A
+    step that had not settled, or was not accepted as often as it should be, would not do at the next moment either;
+    one that was asked for is held anyway.
+    """
+    sampler = plan.sampler
+    alone = set(getattr(sampler, "watched", ())) == {"step_size", "accept"}
+    if not alone or plan.subset or plan.metric == "diagonal" or getattr(asked, "step_size", "auto") != "auto":
+        return None
+    if (sampler.adapt and UNSETTLED in row["flags"]) or not _well(sampler, float(row["accept"])):
+        return None
+    leave = {"leave": sampler.adapt // 8} if hasattr(sampler, "leave") and sampler.adapt else {}
+    return replace(sampler, step_size=float(row["step_size"]), adapt=0, **leave)
+
+
+def _well(kernel: Any, accept: float) -> bool:
+    """Whether a kernel is accepted about as often as it aims at."""
+    return bool(kernel.accept - HELD[0] <= accept <= kernel.accept + HELD[1])
+
+
+def measured(by: Callable[[Any], Any], asked: Any, kernel: Any) -> tuple[Any, bool]:
+    """The measurement `by` the held `kernel` where there is one and it will do, else as `asked`; and which it was.
+
+    What a run by the held kernel cost that was given up is counted.
+    """
+    if kernel is None:
+        return by(asked), False
+    try:
+        found = by(kernel)
+    except FloatingPointError:
+        return by(asked), False
+    if _well(kernel, found.estimate.accept):
+        return found, True
+    return _added(by(asked), found.estimate.gradients, found.estimate.seconds), False
+
+
+def _added(found: Any, gradients: int, seconds: float) -> Any:
+    """The measurement with what went before it."""
+    estimate = found.estimate
+    spent = {
+        **found.spent,
+        "calibrate": tuple(map(sum, zip(found.spent["calibrate"], (seconds, gradients), strict=True))),
+    }
+    more = {"gradients": estimate.gradients + gradients, "seconds": estimate.seconds + seconds}
+    return replace(found, estimate=replace(estimate, **more), spent=spent)
 
 
 class Difference(NamedTuple):
@@ -71,15 +127,20 @@ def _change(first: Row, second: Row, found: Difference) -> dict[str, Any]:
     }
 
 
+def of(spec: Spec) -> Hashable:
+    """What the points of one trajectory have in common; None of a point that is on none."""
+    same = tuple((key, value) for key, value in spec.coords.items() if key != spec.moment)
+    return (spec.training, same) if spec.moment else None
+
+
 def _trajectories(specs: Sequence[Spec], rows: Sequence[Row]) -> Iterator[list[Row]]:
     """Rows of each trajectory with two moments or more, in their order."""
-    measured = defaultdict(list)
+    found = defaultdict(list)
     for row in rows:
         if row["llc"] not in (None, "") and isfinite(float(row["llc"])):
-            measured[row["point"]].append(row)
+            found[row["point"]].append(row)
     groups = defaultdict(list)
     for spec in (spec for spec in specs if spec.moment):
-        held = tuple((key, value) for key, value in spec.coords.items() if key != spec.moment)
-        for row in measured[spec.name]:
-            groups[spec.training, held, row["sampler"], row["where"], row["target"]].append(row)
+        for row in found[spec.name]:
+            groups[of(spec), row["sampler"], row["where"], row["target"]].append(row)
     return (group for group in groups.values() if len(group) > 1)

@@ -1,10 +1,11 @@
 """What every test runs under: one thread, no screen, shapes checked, no state left by the test before it."""
 
+import gc
 import logging
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial, update_wrapper, wraps
 from threading import local
 from types import CodeType, FunctionType
@@ -14,6 +15,7 @@ import jaxtyping
 import matplotlib
 import pytest
 import torch
+from hydra.core.config_store import ConfigStore
 from hypothesis import settings
 
 CHECKED = 16  # calls of each function in each test whose shapes are checked
@@ -120,11 +122,25 @@ from llcx import types  # noqa: E402  after the line above: its functions are de
 for protocol in (types.Noise, types.Streams, types.Task, types.Conditionals, types.Tempered):
     runtime_checkable(protocol)  # so that beartype can check arguments that are protocols
 
+# Hydra copies it with all schemas for each composition, a third of its time; what is read from it is copied anyway.
+ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
+
 matplotlib.use("Agg")
 torch.set_num_threads(1)
 # The same cases each time, and no deadline: a busy machine is not a bug.
 settings.register_profile("llcx", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("llcx")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported stays to the end: looking through all of it for garbage took half of the time of collecting."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -63,6 +63,7 @@ def test_auto_records_what_is_announced_to_be_repeated() -> None:
 def test_products_that_take_their_time_are_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "HEAVY", 1.0)
     monkeypatch.setattr(traces, "NARROW", 1.0)
+    monkeypatch.setattr(traces.products, "wanted", lambda: False)
     potential = classes("auto")
     with gradients.repeated(10**6):
         potential.full(potential.at.repeat(C, 1))

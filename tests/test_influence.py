@@ -15,8 +15,8 @@ from torch import Tensor
 import llcx
 from llcx import artifacts, followed, influence
 from llcx.artifacts import rows
+from llcx.covariance import Covariances, covariances
 from llcx.estimators.llc import LLC
-from llcx.influence import Covariances, covariances
 from llcx.likelihoods import Gaussian
 from llcx.measure import Measurement, measure
 from llcx.samplers import HMC
@@ -27,8 +27,6 @@ from tests.test_measure import Hardware
 C, T = 64, 150
 S = X @ covariance() @ X.T  # of z [N, N]
 EXACT = R.outer(R) * S + S.square() / 2
-MEAN = EXACT.mean(0)  # Cov(L_n, l_i)
-CHI = -(MEAN - EXACT.mean())
 
 
 @cache
@@ -78,34 +76,6 @@ def test_influence_is_the_derivative_of_a_loss_by_a_weight() -> None:
 
     slope = torch.autograd.functional.jacobian(expected, torch.tensor(0.0, dtype=torch.float64))
     assert torch.allclose(slope, -share * EXACT[i], rtol=1e-9, atol=1e-12)
-
-
-def test_a_response_is_the_derivative_of_the_coefficient_by_a_shift_of_the_data() -> None:
-    i = 7
-
-    def coefficient(h: Tensor) -> Tensor:  # n*beta E[L_n - L(w*)] where (1 - h) L_n + h l_i is sampled
-        x = X[i]
-        precision = NBETA * ((1 - h) * X.T @ X / N + h * x.outer(x)) + GAMMA * torch.eye(len(x), dtype=torch.float64)
-        mean = torch.linalg.solve(precision, NBETA * h * R[i] * x)
-        second = torch.linalg.inv(precision) + mean.outer(mean)
-        return NBETA * (X.T @ X / N * second).sum() / 2
-
-    slope = torch.autograd.functional.jacobian(coefficient, torch.tensor(0.0, dtype=torch.float64))
-    assert float(slope) == pytest.approx(float(NBETA**2 * CHI[i]), rel=1e-9)
-
-
-def test_susceptibilities_are_those_of_the_gaussian_algebra() -> None:
-    lines = influence.susceptibilities(measured(*draws()))
-    chi, se = (torch.tensor([line[key] for line in lines], dtype=torch.float64) for key in ("chi", "se"))
-    assert float(se.max()) < 0.2 * float(CHI.abs().max())
-    assert float(((chi - CHI) / se).abs().max()) < 5
-    assert lines[3]["response"] == pytest.approx(NBETA**2 * lines[3]["chi"])
-    spread = EXACT.diagonal() - 2 * MEAN + EXACT.mean()
-    exact = CHI / (EXACT.mean() * spread).sqrt()
-    assert float((torch.tensor([line["correlation"] for line in lines]) - exact).abs().max()) < 0.06
-    hot = influence.susceptibilities(measured(*draws(1.5)))
-    z = torch.tensor([(line["chi"] - float(truth)) / line["se"] for line, truth in zip(hot, CHI, strict=True)])
-    assert float(z.abs().max()) > 5
 
 
 def test_covariances_are_unbiased_however_chains_stick() -> None:
@@ -275,7 +245,7 @@ def test_what_was_followed_is_there_again_after_a_resume(tmp_path: Path) -> None
         for _ in range(2)
     )
     assert list((tmp_path / "states").rglob("*.pt"))
-    assert first.keys() == again.keys() == {"losses of train", "rows of train"}
+    assert first.keys() == again.keys() == {"losses of train", "rows of train", "predictions of train"}
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
@@ -288,6 +258,10 @@ def test_tables_hold_every_measurement_whose_rows_were_followed() -> None:
     assert len(found.tables["influence"]) == influence.TOP and len(found.tables["susceptibilities"]) == N
     assert found.arrays["influence"]["covariance 0"].shape == (N, N)
     assert found.arrays["influence"]["measurements"] == [["p", "hmc", "all", "data"]]
+    both = influence.tables([row, row | {"where": "w"}], lambda one: arrays).tables["susceptibilities"]
+    assert [both[k]["chi"] for k in range(2)] == pytest.approx([both[N + k]["chi"] for k in range(2)], rel=1e-9)
+    alone = influence.tables([row | {"where": "w"}], lambda one: arrays).tables["susceptibilities"]
+    assert alone[0]["chi"] != alone[0]["chi"]  # nan
     assert influence.tables([row], lambda one: {}) == type(found)()
 
 

@@ -166,6 +166,14 @@ def test_only_a_posterior_of_labelled_rows_is_watched_and_not_at_every_draw() ->
     assert len(wide.idx.unique()) == information.ROWS and int(wide.idx.max()) < 10**7
 
 
+@pytest.mark.parametrize("rows", [1, 1999, 2000, 2001, 2500, 3999])
+def test_no_row_is_watched_twice(rows: int) -> None:
+    posed = replace(potential(), rows=rows)
+    idx = information.watch(posed, PLAN, torch.Generator().manual_seed(0))[information.NAME].idx
+    assert len(idx.unique()) == len(idx) == min(rows, information.ROWS)
+    assert int(idx.min()) >= 0 and int(idx.max()) < rows
+
+
 @cache
 def measured(check: str) -> Estimate:
     point = Point("regression", {}, model(), Data((X, Y), N))

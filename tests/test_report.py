@@ -1,5 +1,6 @@
 """report.html of a run: what stands in the page, and that it is safe to open."""
 
+import ast
 import re
 import struct
 import zlib
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from llcx import artifacts, report
+from llcx import artifacts, figures, report
 from llcx.artifacts.files import write_json
 from llcx.figures import rows
 from llcx.report import __main__ as command
 from llcx.report import verdict
+from llcx.report.captions import CAPTIONS
 from llcx.report.pictures import pictures
 from llcx.report.verdict import Verdict
 from tests.figures.run_folder import Net, study, write
@@ -78,6 +80,39 @@ def test_every_row_appears_with_its_state(tmp_path: Path) -> None:
     assert states == [44, 3, 1]
     bars = [str(attributes.get("class", "")).split() for name, attributes in found.tags if name == "span"]
     assert sum("bar" in words for words in bars) == 47  # wherever there are an interval and a known value
+
+
+FIGURES = Path(figures.__file__).parent
+
+
+def drawn() -> set[str]:
+    """Every picture that code of figures or collect names; those of frames are drawn where a user says."""
+    files = [*FIGURES.glob("*.py"), *(FIGURES.parent / "collect").glob("*.py")]
+    found = {
+        str(node.value)
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and re.fullmatch(r"\w+\.png", str(node.value))
+    }
+    assert len(found) >= 50
+    return found
+
+
+def test_every_picture_that_is_drawn_has_a_caption_and_every_caption_a_picture() -> None:
+    assert drawn() ^ CAPTIONS.keys() == set()
+    assert [name for name, said in CAPTIONS.items() if not re.fullmatch(r"[A-Z][^.?!]{25,115}\.", said)] == []
+
+
+def test_no_picture_is_named_by_parts() -> None:
+    """Else the test above would not see it."""
+    told = [
+        (file.name, ast.unparse(call.args[1]))
+        for file in FIGURES.glob("*.py")
+        for call in ast.walk(ast.parse(file.read_text()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "style.save"
+    ]
+    assert len(told) >= 10
+    assert [name for name, path in told if not re.search(r"/ (name|'\w+\.png')$", path)] == ["frames.py"]
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:

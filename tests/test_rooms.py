@@ -54,9 +54,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "chains": {"types", *CORE, "metric", "subsets"},
     "routes": {"types", *CORE, *KERNELS, "metric", "subsets", "checks"},
     "checks": {"types", *CORE, *KERNELS, "probes", "chains"},
-    "information": {"types", "diagnostics"},
+    "information": {"types", "diagnostics", "influence"},
     "multiplicity": {"types", "diagnostics"},
-    "influence": {"types"},
+    "covariance": set(),
+    "influence": {"types", "covariance"},
     "followed": {"types", "rng", "params", "gradients", "influence"},
     "parts": {"types", "diagnostics"},
     "measure": {

@@ -37,15 +37,22 @@ def test_there_are_tasks() -> None:
     assert "dln" in TASK_NAMES
 
 
-RUNS = [(task, kernel) for task in TASK_NAMES for kernel in ("auto", "sgld")]
+LONG = {"custom", "full_attn", "lm", "mcl", "parity", "vae"}  # a run takes more than four seconds
+RUNS = [
+    pytest.param(
+        (task, kernel), id=f"{task}-{kernel}", marks=[pytest.mark.slow] if kernel == "sgld" and task in LONG else []
+    )
+    for task in TASK_NAMES
+    for kernel in ("auto", "sgld")
+]
 
 
-@pytest.fixture(scope="module", params=RUNS, ids="-".join)
+@pytest.fixture(scope="module", params=RUNS)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of `+experiment=<task>_tiny` with a sampler."""
     task, kernel = request.param
     path = tmp_path_factory.mktemp(f"{task}_{kernel}") / "run"
-    shorter = ("estimator.warmup=12", "estimator.draws=16")
+    shorter = ("estimator.warmup=12", "estimator.draws=16", "estimator.chains=4")
     assert main([f"+experiment={task}_tiny", f"sampler={kernel}", f"hydra.run.dir={path}", *shorter]) == 0
     return path
 

@@ -28,7 +28,7 @@ BESIDE = (
     *("wbic", "llc_wbic", "llc_wbic_se", "functional_variance", "nu", "nu_se", "gibbs_loss", "waic", "waic_se"),
     "mult_weights",
 )
-FOLLOWED = ("losses of ", "rows of ")  # names of what influence.py keeps among what is observed
+FOLLOWED = ("losses of ", "rows of ", "predictions of ")  # names of what influence.py keeps among what is observed
 OF_ESTIMATE = (
     *("target", "llc", "llc_sd", "se", "low", "high", "llc_fluct", "nbeta", "gamma", "step_size", "chains", "warmup"),
     *("ess", "rhat", "accept", "gradients", "gradients_main", "examples", "seconds", "stopped_by", "healthy", "flags"),
@@ -129,7 +129,8 @@ def arrays(draws: Draws) -> dict[str, np.ndarray]:
     """The file beside a row: energy n*beta*K [C, T], warmup [C, W], distance |w - w*|^2 [C, T], accept [C].
 
     Further `settling.<name>` [W], what adapted along the warm-up, `norm.<name>` [C, T] of a step's vectors, and of
-    the rows that were followed in a data set `losses of <name>` [C, T, R] above those at w*, and `rows of <name>` [R].
+    the rows that were followed in a data set `losses of <name>` [C, T, R] above those at w*, `rows of <name>` [R], and
+    `predictions of <name>` [1], how many a row holds on average.
     """
     kept = {"energy": draws.energy, "warmup": draws.warmup, "distance": draws.distance, "accept": draws.accept}
     kept |= {f"settling.{name}": value for name, value in draws.settling.items()}

@@ -1,6 +1,7 @@
 """What else is asked of a measurement: parts of the model, each sampled alone, and rows whose losses are followed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 AUTO = "auto"  # parts that the model itself has; parts.py finds them
@@ -23,6 +24,13 @@ def parts(asked: Any) -> Parts:
     if not all(found.values()) or "all" in found:
         raise ValueError(f"{told}; all is what the whole is called" if "all" in found else told)
     return found
+
+
+def each(estimator: Any, named: Parts) -> list[Any]:
+    """Settings (llc.LLC) of all that is measured at a point: its own, then of each part alone, each place once."""
+    whole = replace(estimator, where_each=None)
+    alone = [replace(whole, where=globs, part=name) for name, globs in named.items()]
+    return list({one.place: one for one in (whole, *alone)}.values())
 
 
 def _globs(part: Any) -> list[str]:

@@ -5,7 +5,7 @@ verdict       its first lines
 table         measurements, with intervals against known values
 hypotheses    verdicts on what was registered before the runs, of tasks that have hypotheses
 checks        what each health check says where it was passed or not run; lights: all of them over all rows
-pictures      figures, inlined
+pictures      figures, inlined; captions: what is said of each
 facts         cost, code, machine, plans, settings
 templates/    how it looks
 """

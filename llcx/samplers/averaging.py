@@ -38,13 +38,10 @@ class Adapted(NamedTuple):
     moves: int
     averaging: Averaging
 
-    def leaving(self, adapt: int) -> bool:
-        """Whether this is one of the first moves of an adaptation, which lead chains to where they belong."""
-        return self.moves < adapt // 4
-
-    def left(self, near: float) -> "Adapted":
-        """After one of those moves: half the step where it kept the energy of less than half of the chains."""
-        factor = 1.0 if near >= 0.5 else 0.5
+    def left(self, near: float, still: bool) -> "Adapted":
+        """After a move on the way out of the mode: half the step, unless it stands `still`, where it kept the energy of
+        less than half of the chains."""
+        factor = 1.0 if near >= 0.5 or still else 0.5
         averaging = self.averaging.begin(factor * self.step_size, exp(self.averaging.center) / self.step_size)
         return Adapted(factor * self.step_size, self.moves + 1, averaging)
 

@@ -26,6 +26,7 @@ from llcx.types import Chains, Index, Kernel, Noise, PerChain, Target
 
 LEAPFROG = 48
 SLACK = 0.005  # of |u|^2: one per cent of the kinetic energy
+MANY = 1000  # directions from which chains are led out of the mode; fewer can do without, and adapt for longer
 Steps = Float[Tensor, "C 1"]  # a step size for each chain
 
 
@@ -39,6 +40,7 @@ class HMC:
     spread: float = 3.0  # longest trajectory over the shortest; 1: all of one length
     accept: float = 0.9  # acceptance that the adaptation aims at; 0.8 leaves 30 of 100 deep networks below 0.6 later on
     adapt: int | None = None  # trajectories of adaptation; null: the warm-up where step_size is auto, else 0
+    leave: int = 0  # first trajectories that lead chains out of the mode by a step that is fixed; with adapt: a quarter
     metric: str = "auto"  # coordinates: identity | diagonal | ggn | auto, which calibration settles
     name: str = "hmc"
 
@@ -52,6 +54,8 @@ class HMC:
         within("accept", self.accept, 0, 1)
         if self.leapfrog is not None and self.leapfrog < 1:
             raise ValueError(f"sampler.leapfrog must be >= 1, got {self.leapfrog}")
+        if self.leave < 0:
+            raise ValueError(f"sampler.leave must be >= 0, got {self.leave}; 0 refuses what Metropolis refuses")
         if not 1 <= self.spread < float("inf"):
             raise ValueError(f"sampler.spread must be >= 1, got {self.spread}; 1 makes all trajectories alike")
         if not 0 <= self.jitter < 1:
@@ -80,8 +84,8 @@ def build(cfg: HMC, target: Target) -> Kernel:
         momentum = noise.normal(state.w)
         w, logp, grad, end = _leapfrog(target, state, momentum, eps, length)
         gain = (logp - 0.5 * square(end)) - (state.logp - 0.5 * square(momentum))
-        slack = SLACK * square(momentum)
-        return decided(state, Proposal(w, logp, grad, gain, slack), noise, cfg.accept, adapt)
+        slack = SLACK * square(momentum) if momentum.shape[1] >= MANY else None
+        return decided(state, Proposal(w, logp, grad, gain, slack), noise, cfg.accept, adapt, cfg.leave)
 
     return Kernel(init, step)
 

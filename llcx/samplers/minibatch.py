@@ -7,6 +7,19 @@ A direction of precision h in which the minibatch gradient of log p has variance
 by a Langevin step of size eps: the discretisation, and the minibatch noise on top of the noise injected. The product is
 exact (tests/samplers/test_sgld.py). s^2 is (n*beta)^2 c / batch for examples whose gradients have covariance c.
 
+That is one direction. What is wanted of all of them is lambda = tr(M Sigma) / 2, M the Hessian of n*beta*K, and where
+M shares its eigenvectors with the precision H = M + gamma, in the kernel's coordinates, and s_i^2 = S_ii is on them,
+
+    lambda = 1/2 sum_i m_i / h_i    is drawn as    1/2 sum_i m_i / h_i (1 + eps s_i^2 / 4) / (1 - eps h_i / 4)
+
+To first order in eps, and with m_i <= h_i for the noise, lambda is inflated by
+
+    1 + (eps / 4) tr M / (2 lambda)      and at most by      1 + (eps / 4) tr S / (2 lambda)
+
+the law of one direction with means over 2 lambda effective ones for h and s^2; the noise's is exact where gamma << m. A
+direction of a thousand may be five times too wide, and lambda is two nats of five hundred off. Where lambda is known
+about beforehand (calibrate.py) a step is chosen by that, elsewhere by the worst direction, which bounds it.
+
 Kernels preconditioned by the loss gradient g_L share a metric that is learned along the run:
 
     G = 1 / (e + sqrt(v)),    v' = a v + (1 - a) g_L^2,    a = max(alpha, 1 - 3 / (t + 3)) at step t,    v = 1 at first
@@ -49,7 +62,7 @@ class Minibatch:
         one_of("sampler.baseline", self.baseline, BASELINES)
 
     def inflation(self, step_size: float, stiff: float, noise: float) -> Factors:
-        """Factors on the variance of the stiffest direction: (discretisation, minibatch noise); inf where unstable."""
+        """Factors on the variance of such a direction: (discretisation, minibatch noise); inf where unstable."""
         left = 1 - step_size * stiff / 4
         return 1 / left if left > 0 else float("inf"), 1 + step_size * noise / 4
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from llcx.settings import one_of
 
-LIMIT = 1.02  # what a step found by calibration may inflate the variance of the stiffest direction to, by each bias
+LIMIT = 1.02  # what a step found by calibration may inflate lambda to by each bias, or a bound of lambda's inflation
 METRICS = ("auto", "identity", "diagonal", "ggn")
 Factors = tuple[float, float]  # on a variance: (discretisation, minibatch noise)
 
