@@ -86,6 +86,7 @@ def scale(axis: Axes, values: np.ndarray, *, bounded: bool) -> None:
         axis.margins(x=0.12)
     elif bounded:
         axis.set_xlim(0, 1.15 * float(kept.max(initial=1e-12)))
+        axis.locator_params(axis="x", nbins=4)  # numbers of five digits fit side by side
     else:
         axis.margins(x=0.12)
 

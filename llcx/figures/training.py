@@ -84,7 +84,8 @@ def panel(axis: Axes, frame: Any, networks: Mapping[str, str]) -> None:
     lines: Any = {"lw": 1.3, "alpha": 1.0} if few else {"lw": 0.7, "alpha": 0.6}
     for (network, split), curve in frame.groupby(["network", "split"], sort=False, dropna=False):
         colour = style.CYCLE[list(networks).index(network)] if few else style.CYCLE[0]
-        axis.plot(curve["step"], curve["value"], color=colour, ls=DASHES.get(split, "-"), **lines)
+        once: Any = {"marker": "o", "ms": 4} if len(curve) == 1 else {}  # a line of one value is not seen
+        axis.plot(curve["step"], curve["value"], color=colour, ls=DASHES.get(split, "-"), **lines, **once)
     values = frame["value"].to_numpy(float)
     if style.wide(values[np.isfinite(values)]):
         axis.set_yscale("log")

@@ -92,3 +92,12 @@ def test_a_margin_loss_and_a_mean_over_pixels_are_not_in_nats(
     figure = training.figure(artifacts.load(tmp_path))
     assert figure is not None
     assert figure.axes[0].get_title("left") == title
+
+
+def test_what_was_measured_once_is_a_point(tmp_path: Path) -> None:
+    folder = artifacts.load(write(tmp_path, [Net("a", 3.0)]))
+    rows = [line("net", 0, "train", "loss"), line("net", 9, "train", "loss"), line("net", 9, "train", "moved")]
+    table(tmp_path / "metrics.csv", tuple(rows[0]), rows)
+    figure = training.figure(folder)
+    assert figure is not None
+    assert [axis.lines[0].get_marker() for axis in figure.axes] == ["None", "o"]
