@@ -92,15 +92,18 @@ def of_posteriors(workload: Workload) -> Run:
 
 
 def of_jax(workload: Workload) -> Run:
-    """scan over steps of vmap over chains, its own random numbers; networks of plain layers."""
+    """scan over steps of vmap over chains, its own random numbers."""
     import jax
     import jax.numpy as jnp
 
-    net, (x, y) = network(workload), (jnp.asarray(each.numpy()) for each in rows(workload))
+    net, data = network(workload), [jnp.asarray(each.numpy()) for each in rows(workload)]
     layers = [jnp.asarray(p.detach().numpy()) for p in net.parameters()]
 
     def loss(w: list[Any], chosen: Any) -> Any:
-        h, labels = x[chosen], y[chosen]
+        if workload.kind == "transformer":
+            words = data[0][chosen]
+            return crossed(logits_of_jax(workload, w, words[:, :-1]), words[:, 1:])
+        h, labels = data[0][chosen], data[1][chosen]
         if workload.kind == "dln":
             for matrix in w:
                 h = h @ matrix.T
@@ -108,7 +111,10 @@ def of_jax(workload: Workload) -> Run:
         for k in range(0, len(w), 2):
             h = h @ w[k].T + w[k + 1]
             h = jax.nn.relu(h) if k < len(w) - 2 else h
-        return -jnp.take_along_axis(jax.nn.log_softmax(h), labels[:, None], 1).mean()
+        return crossed(h, labels)
+
+    def crossed(logits: Any, labels: Any) -> Any:
+        return -jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], -1).mean()
 
     def step(w: list[Any], key: Any) -> tuple[list[Any], Any]:
         rows_key, noise = jax.random.split(key)
@@ -136,6 +142,33 @@ def of_jax(workload: Workload) -> Run:
         values.block_until_ready()
 
     return run
+
+
+def logits_of_jax(workload: Workload, w: list[Any], words: Any) -> Any:
+    """What speed_models.Transformer gives [B, T, tokens], of its parameters in their order."""
+    import jax
+    import jax.numpy as jnp
+
+    _, width, _, length = workload.widths
+    places, tokens, *blocks, gain, shift = w
+    future = jnp.triu(jnp.ones((length, length), bool), 1)
+
+    def normed(x: Any, gain: Any, shift: Any) -> Any:
+        centred = x - x.mean(-1, keepdims=True)
+        return centred * jax.lax.rsqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * gain + shift
+
+    x = tokens[words] + places
+    for k in range(0, len(blocks), 12):
+        g1, s1, g2, s2, into, b_into, out, b_out, up, b_up, down, b_down = blocks[k : k + 12]
+        joined = normed(x, g1, s1) @ into.T + b_into
+        q, key, value = (
+            each.reshape(*each.shape[:-1], 4, width // 4).swapaxes(-2, -3) for each in jnp.split(joined, 3, -1)
+        )
+        scores = jnp.where(future, -jnp.inf, q @ key.swapaxes(-1, -2) * (width // 4) ** -0.5)
+        seen = (jax.nn.softmax(scores) @ value).swapaxes(-2, -3)
+        x = x + seen.reshape(x.shape) @ out.T + b_out
+        x = x + jax.nn.gelu(normed(x, g2, s2) @ up.T + b_up, approximate=False) @ down.T + b_down
+    return normed(x, gain, shift) @ tokens.T
 
 
 def main(peer: str, name: str) -> None:

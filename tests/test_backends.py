@@ -65,16 +65,25 @@ def sdpa() -> nn.Module:
     return Layers(heads, net=nn.Linear(2, 12))
 
 
+def words() -> nn.Module:
+    return Layers(lambda x, net: summed(net((3 * x).long().abs() % 7)), net=nn.Embedding(7, 3))
+
+
 def tied() -> nn.Module:
-    def words(x: Tensor, net: nn.Module) -> Tensor:
+    def logits(x: Tensor, net: nn.Module) -> Tensor:
         assert isinstance(net, nn.Embedding)
         return summed(net((3 * x).long().abs() % 7) @ net.weight.T)
 
-    return Layers(words, net=nn.Embedding(7, 3))
+    return Layers(logits, net=nn.Embedding(7, 3))
 
 
 def encoder() -> nn.Module:
     return over(lambda: nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True), shape=(2, 4))()
+
+
+def stack() -> nn.Module:
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.1, batch_first=True)
+    return over(lambda: nn.TransformerEncoder(layer, 2, enable_nested_tensor=False), shape=(2, 4))()
 
 
 def normalised() -> nn.Module:
@@ -114,10 +123,12 @@ CASES = {
     "circular": Case(over(partial(nn.Conv1d, 2, 3, 3, padding=1, padding_mode="circular"), shape=(2, 4)), exact=False),
     "transposed": Case(over(partial(nn.ConvTranspose2d, 2, 3, 2), shape=(2, 2, 2)), exact=False),
     "layer norm": Case(over(partial(nn.Linear, D, 6), partial(nn.LayerNorm, 6), nn.SiLU), exact=False),
+    "dropout": Case(over(partial(nn.Linear, D, 6), nn.ReLU, partial(nn.Dropout, 0.5), partial(nn.Linear, 6, 3))),
     "rms norm": Case(over(partial(nn.Linear, D, 6), partial(nn.RMSNorm, 6))),
     "group norm": Case(over(partial(nn.GroupNorm, 2, 4), partial(nn.Conv1d, 4, 2, 1), shape=(4, 2)), exact=False),
     "instance norm": Case(over(partial(nn.InstanceNorm1d, 2, affine=True), shape=(2, 4))),
     "batch norm, dropout": Case(normalised, exact=False),
+    "embedding": Case(words, exact=False),
     "tied embedding": Case(tied, exact=False),
     "gru": Case(lambda: recurrent(nn.GRU(2, 3, batch_first=True)), "seq"),
     "lstm": Case(lambda: recurrent(nn.LSTM(2, 3, batch_first=True)), "seq"),
@@ -126,6 +137,7 @@ CASES = {
     "attention without weights": Case(lambda: attention(need_weights=False), alone=FLASH),
     "sdpa": Case(sdpa, alone=FLASH),
     "encoder layer": Case(encoder, alone=FLASH),
+    "encoder": Case(stack, alone=FLASH, exact=False),
     "prelu": Case(over(partial(nn.Linear, D, 6), partial(nn.PReLU, 6))),
     "weight norm": Case(lambda: weight_norm(nn.Linear(D, 2)), alone="_weight_norm"),
     "branch on data": Case(branching, "seq"),
@@ -196,6 +208,29 @@ def test_every_layer_has_the_gradients_of_seq_and_chains_can_be_cut(
         torch.testing.assert_close(cut_k, k, rtol=1e-5, atol=1e-5)
         assert float((cut_grad - grad).norm() / grad.norm()) < 1e-5
     assert "backend vmap" not in caplog.text  # all that was asked of fx was recorded
+
+
+@pytest.mark.parametrize("backend", ["fx", "compile"])
+@pytest.mark.parametrize("name", sorted(CASES.keys() - FAST))
+def test_what_vmap_does_not_run_is_neither_recorded_nor_compiled(name: str, backend: str) -> None:
+    potential, settled = found(name, backend)
+    assert settled == "seq"
+    for one, other in zip(given(potential), given(found(name, "seq")[0]), strict=True):
+        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+
+
+def test_a_layer_that_vmap_does_chain_after_chain_is_named_and_one_that_it_does_at_once_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name in ("linear", "sdpa", "weight norm"):
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "llcx.gradients"):
+            potential, _ = found(name, "auto")
+            given(potential)
+        alone = CASES[name].alone
+        assert [line for line in caplog.messages if "chain after chain" in line] == (
+            [f"vmap goes chain after chain through aten::{alone}"] if alone else []
+        )
 
 
 def test_warnings_of_vmap_do_not_reach_the_reader_of_a_run() -> None:

@@ -90,6 +90,13 @@ def test_draws_are_those_of_vmap_and_of_seq_and_say_what_made_them() -> None:
     assert drawn("auto", SHORT).backend == "vmap"
 
 
+def test_a_short_run_of_long_trajectories_is_recorded() -> None:
+    long = replace(PLANS["hmc"].sampler, leapfrog=traces.PAYS // 20, adapt=0)
+    plan = replace(PLANS["hmc"], sampler=long, warmup=0, draws=20)
+    assert chains.run(potential(), plan, 0).backend == "fx"
+    assert chains.run(potential(), replace(plan, draws=19), 0).backend == "vmap"
+
+
 def test_a_closed_form_has_no_backend() -> None:
     closed = gradients.of_function(lambda w: w.square().sum(1), torch.zeros(2), n=10)
     plan = replace(PLANS["hmc"], warmup=2, draws=4)

@@ -1,5 +1,5 @@
-"""A module's loss for C chains: backends `seq` (chain after chain, the reference), `vmap` (all in one call) and `fx`
-(vmap, recorded where it is repeated: traces.py).
+"""A module's loss for C chains: backends `seq` (chain after chain, the reference), `vmap` (all in one call), `fx`
+(vmap, recorded where it is repeated: traces.py) and `compile` (what is recorded, compiled: compiled.py).
 
 Chains and rows are cut into chunks that fit the memory given. The excess over w* is formed per example and summed in
 float64, so that no digits of L(w*) are lost.
@@ -14,21 +14,26 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils._pytree import tree_map
 
+from llcx.gradients.announced import ran
+from llcx.gradients.compiled import off
 from llcx.gradients.rows import Source, call, chunks
-from llcx.gradients.traces import Traces, off, quiet, ran, unheard
+from llcx.gradients.traces import Traces, quiet, unheard
 from llcx.gradients.work import work
 from llcx.params import flatten, layout
 from llcx.types import Batch, Chains, Flat, Index, PerChain
 
 log = logging.getLogger(__name__)
-BACKENDS = ("auto", "fx", "vmap", "seq")
+BACKENDS = ("auto", "fx", "compile", "vmap", "seq")
 
 
 class ModuleLoss:
     """K(w) of a module over a source's rows. The backend is settled on first use, which a closed form spares."""
 
     def __init__(self, source: Source, backend: str = "auto") -> None:
-        """`fx` records whatever is asked and `auto`, else vmap, what is announced as repeated; both may become seq."""
+        """`fx` records whatever is asked; what is announced as repeated `auto` records and `compile` compiles.
+
+        Where vmap does not run, all three become seq.
+        """
         if backend not in BACKENDS:
             raise ValueError(f"hardware.backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.source, self.backend, self._asked = source, backend, backend
@@ -81,14 +86,15 @@ class ModuleLoss:
         return self.differentiated(w, (batch, reference), axis, scale)
 
     def settled(self) -> str:
-        """The backend in use: fx | vmap | seq."""
+        """The backend in use: compile | fx | vmap | seq."""
         if not self._settled:
             with torch.enable_grad():  # whoever asks first may have turned gradients off
                 found = _weighed(self.source)
-            self.backend, self._settled = "seq" if found is None else "fx" if self._asked == "fx" else "vmap", True
+            quick = "vmap" if self._asked == "auto" else self._asked
+            self.backend, self._settled = "seq" if found is None else quick, True
             if found is not None:
                 self._forward, self._silent = found.forward, found.warns
-                self._traces = Traces(self.differentiated, found.weight, always=self._asked == "fx")
+                self._traces = Traces(self.differentiated, found.weight, self._asked)
         return self.backend
 
     def together(self) -> bool:

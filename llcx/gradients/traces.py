@@ -2,10 +2,10 @@
 
     (w [C, P], batch, reference) -> (K [C], grad [C, P])
 
-A recording costs about as much as a few hundred of its calls save, so that it is made where `repeated` announces as
-many, and where operations are so small that what is between them counts, or products are faster elsewhere
-(products.py). Both are counted, never timed: the same run
-takes the same way wherever and whenever it goes on. The first result of a recording is held against vmap's.
+A recording costs about as much as a few hundred of its calls save, so that it is made where as many are announced, and
+where operations are so small that what is between them counts, or products are faster elsewhere (products.py). Both are
+counted, never timed: the same run takes the same way wherever and whenever it goes on. The first result of a recording
+is held against vmap's.
 """
 
 import logging
@@ -13,8 +13,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +22,8 @@ from torch.fx import GraphModule
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 from llcx.gradients import products
+from llcx.gradients.announced import announced, ran
+from llcx.gradients.compiled import Compiled, off
 from llcx.gradients.graph import recorded
 from llcx.types import Chains, PerChain
 
@@ -33,45 +34,8 @@ NARROW = 1e3  # and of one row in it, below which turning rows (graph.py) counts
 KEPT = 16  # recordings, the longest unused of which makes place for the next
 
 Found = tuple[PerChain, Chains]
+Recording = GraphModule | Compiled
 Gradient = Callable[[Chains, Any, int | None, float], Found]
-
-
-@dataclass
-class Repeated:
-    """How often gradients are asked for, and on which backends they came about."""
-
-    calls: int
-    backends: set[str] = field(default_factory=set)
-
-    @property
-    def backend(self) -> str:
-        """fx | vmap | seq, the quickest that ran; "": no module's loss was differentiated."""
-        return next((name for name in ("fx", "vmap", "seq") if name in self.backends), "")
-
-
-_repeated: ContextVar[Repeated | None] = ContextVar("repeated", default=None)
-
-
-@contextmanager
-def repeated(calls: int) -> Iterator[Repeated]:
-    """Announces that gradients inside will be asked for so many times, in a few shapes; what it gives is told how."""
-    found = Repeated(calls)
-    token = _repeated.set(found)
-    try:
-        yield found
-    finally:
-        _repeated.reset(token)
-
-
-def ran(backend: str) -> None:
-    """Tells whoever announced it on which backend a gradient came about."""
-    if (found := _repeated.get()) is not None:
-        found.backends.add(backend)
-
-
-def announced() -> int:
-    """Calls."""
-    return 1 if (found := _repeated.get()) is None else found.calls
 
 
 class Traces:
@@ -80,13 +44,14 @@ class Traces:
     `axis`: of chains in `given`.
     """
 
-    def __init__(self, gradient: Gradient, weight: float, always: bool = False, tells: bool = True) -> None:
-        """`weight`: floating-point operations of one row in one tensor operation; `always`: repeated or not.
+    def __init__(self, gradient: Gradient, weight: float, backend: str = "auto", tells: bool = True) -> None:
+        """`weight`: floating-point operations of one row in one tensor operation.
 
+        `backend`: auto records where it pays, fx always, and compile compiles what is announced as repeated besides.
         `tells`: what announced the calls learns on which backend they ran.
         """
-        self._gradient, self._weight, self._always, self._tells = gradient, weight, always, tells
-        self._kept: OrderedDict[Any, GraphModule | None] = OrderedDict()
+        self._gradient, self._weight, self._backend, self._tells = gradient, weight, backend, tells
+        self._kept: OrderedDict[Any, Recording | None] = OrderedDict()
 
     def __call__(self, w: Chains, given: Any, axis: int | None, scale: float) -> Found:
         """K and its gradient on `given`, a tree of tensors, times `scale`."""
@@ -96,20 +61,22 @@ class Traces:
 
     def of(
         self, w: Chains, shape: tuple[Any, ...], given: Callable[[], Any], axis: int | None, scale: float
-    ) -> GraphModule | None:
+    ) -> Recording | None:
         """The recording for w and `given` of this `shape`, of (w, *leaves); None where vmap does it."""
         rows = len(w) * (1 if not shape else shape[0][0] if axis is None else shape[0][1])
         found = None
-        if self._always or (announced() >= PAYS and self._pays(rows)):
-            key = (w.shape, axis, scale, *shape)  # of one source, whose types stay the same
+        often = announced() >= PAYS
+        if self._backend != "auto" or (often and self._pays(rows)):
+            compiles = often and self._backend == "compile"
+            key = (compiles, w.shape, axis, scale, *shape)  # of one source, whose types stay the same
             if key in self._kept:
                 self._kept.move_to_end(key)
             else:
-                self._kept[key] = self._record(w, *tree_flatten(given()), axis, scale)
+                self._kept[key] = self._record(w, *tree_flatten(given()), axis, scale, compiles)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
             found = self._kept[key]
-        if self._tells:
+        if self._tells and not isinstance(found, Compiled):  # which tells it when it has run
             ran("vmap" if found is None else "fx")
         return found
 
@@ -117,8 +84,8 @@ class Traces:
         return self._weight < NARROW or rows * self._weight < HEAVY or products.wanted()
 
     def _record(
-        self, w: Chains, leaves: Sequence[Tensor], spec: TreeSpec, axis: int | None, scale: float
-    ) -> GraphModule | None:
+        self, w: Chains, leaves: Sequence[Tensor], spec: TreeSpec, axis: int | None, scale: float, compiles: bool
+    ) -> Recording | None:
         """None, saying why, where the gradient cannot be recorded, or what was recorded gives another one."""
 
         def plain(w: Chains, *leaves: Tensor) -> Found:
@@ -140,15 +107,11 @@ class Traces:
             log.info("backend vmap: the gradient is a constant")  # and whoever gets it writes into it
             return None
         rows = 1 if not leaves else leaves[0].shape[0 if axis is None else 1]
-        if not _close(found, plain(*other), scale * rows):
+        near = partial(_close, rows=scale * rows)
+        if not near(found, plain(*other)):
             log.warning("backend vmap: what was recorded of this loss gives other gradients")
             return None
-        return module
-
-
-def off(w: Chains) -> Chains:
-    """Not where a gradient vanishes: at w* that of the self target has no digits to compare."""
-    return w + 0.3 * w.abs().mean().clamp(min=1e-3)
+        return Compiled(module, near) if compiles else module
 
 
 @contextmanager
@@ -175,7 +138,7 @@ def unheard() -> Iterator[None]:
 
 
 def _close(found: Found, truth: Found, rows: float) -> bool:
-    """Within the square root of the precision; of losses, a row's, `rows` of which make up K."""
-    limit = torch.finfo(truth[1].dtype).eps ** 0.5
+    """Within the square root of the precision, and 1e-4; of losses, a row's, `rows` of which make up K."""
+    limit = min(1e-4, torch.finfo(truth[1].dtype).eps ** 0.5)
     near = (found[1] - truth[1]).double().norm() <= limit * truth[1].double().norm()
     return bool(near) and bool(((found[0] - truth[0]).abs() <= limit * (truth[0].abs() + rows)).all())

@@ -61,6 +61,11 @@ class HMC:
         if not 0 <= self.jitter < 1:
             raise ValueError(f"sampler.jitter must lie in [0, 1), got {self.jitter}")
 
+    @property
+    def gradients(self) -> int:
+        """Of a step, in the mean."""
+        return self.leapfrog or LEAPFROG
+
     def first_step(self, stiff: float, noise: float) -> float:
         """A careful start of the adaptation: 4 % of the largest stable step, which is 2 / sqrt(stiff)."""
         del noise
@@ -71,7 +76,7 @@ class HMC:
 def build(cfg: HMC, target: Target) -> Kernel:
     """Bind the settings (step size and adaptation are numbers by now) and the target."""
     start, adapt = float(cfg.step_size), cfg.adapt or 0
-    shortest = (cfg.leapfrog or LEAPFROG) * (log(cfg.spread) / (cfg.spread - 1) if cfg.spread > 1 else 1.0)
+    shortest = cfg.gradients * (log(cfg.spread) / (cfg.spread - 1) if cfg.spread > 1 else 1.0)
 
     def init(w: Chains, noise: Noise) -> MetropolisState:
         del noise
