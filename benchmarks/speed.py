@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.speed_models import WORKLOADS, Workload, network, rows
-from llcx import chains, gradients
+from llcx import chains, gradients, rng
 from llcx.likelihoods import Categorical, Gaussian, NextToken
 from llcx.samplers.sgld import SGLD
 from llcx.tasks.dln.loss import Quadratic, of_rows
@@ -38,6 +38,7 @@ from llcx.types import Data, Plan, Potential, StatModel
 
 REQUIREMENTS = ("devinterp==1.3.2", "posteriors==0.1.3", "jax==0.10.2")
 OWN = ("llcx", "llcx vmap", "llcx closed")  # as it comes; nothing recorded; all rows by their second moments
+NATIVE = "llcx native"  # hardware.noise=native
 PEERS = ("devinterp", "posteriors", "jax")
 SLOW = ("devinterp", "posteriors")
 LEFT_OUT = {("jax", "W3"), ("llcx closed", "W2"), ("llcx closed", "W3")}  # JAX's network is of layers in a row
@@ -89,6 +90,7 @@ def sampling(workload: Workload, method: str) -> Callable[[int], float]:
     """Seconds of so many steps of all chains, each a draw, after the first draw of a long run; of 0 steps: until it."""
     closed = method == "llcx closed"
     potential = closed_of(workload) if closed else potential_of(workload, "vmap" if method == "llcx vmap" else "auto")
+    rng.use("native" if method == NATIVE else "torch")
     batch = None if closed else workload.batch
     kernel = SGLD(step_size=workload.step_size, batch_size=batch, baseline="paired")
 
@@ -231,7 +233,7 @@ def shown(found: Sequence[Row], console: Console) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workloads", nargs="+", default=list(WORKLOADS), choices=list(WORKLOADS))
-    parser.add_argument("--own", nargs="+", default=list(OWN), choices=list(OWN), help="what of this package")
+    parser.add_argument("--own", nargs="+", default=list(OWN), choices=[*OWN, NATIVE], help="what of this package")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--venv", type=Path, help="environment of the peers, made if it is not there")
     parser.add_argument("--peer", action="append", default=[], help="NAME=PYTHON, NAME one of " + ", ".join(PEERS))

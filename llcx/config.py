@@ -40,20 +40,20 @@ class Hardware:
     dtype: str = "auto"  # auto | float32 | float64
     threads: int = 1  # of one process
     workers: int = 1  # processes a measurement is spread over
-    backend: str = "auto"  # auto | fx | vmap | seq
+    backend: str = "auto"  # auto | fx | compile | vmap | seq
+    noise: str = "torch"  # torch | native: normals by compiled C, on the CPU
     memory: float | None = None  # GiB that the buffers of one chunk may take; null: 1
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"hardware.device must be cpu, cuda or cuda:1, got {self.device}")
         one_of("hardware.dtype", self.dtype, ("auto", "float32", "float64"))
-        one_of("hardware.backend", self.backend, ("auto", "fx", "vmap", "seq"))
+        one_of("hardware.backend", self.backend, ("auto", "fx", "compile", "vmap", "seq"))
+        one_of("hardware.noise", self.noise, ("torch", "native"))
         if self.threads < 1:
             raise ValueError(f"hardware.threads must be at least 1, got {self.threads}")
         if self.workers != 1:
-            raise ValueError(
-                f"hardware.workers must be 1, got {self.workers}; several processes: --multirun hydra/launcher=joblib"
-            )
+            raise ValueError(f"hardware.workers must be 1, got {self.workers}; --multirun hydra/launcher=joblib")
         if self.memory is not None and not self.memory > 0:
             raise ValueError(f"hardware.memory must be above 0 GiB, got {self.memory}; null: 1")
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
-ENGINE = ("*.py", "gradients/*.py", "samplers/*.py", "estimators/*.py")  # what an estimate depends on
+ENGINE = ("*.py", *(f"{room}/*.py" for room in ("gradients", "native", "samplers", "estimators")), "native/*.c")
 
 
 def of(*values: Any) -> str:

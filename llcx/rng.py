@@ -12,8 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from llcx.types import Index, PerChain, State
+from llcx import native
+from llcx.types import Chains, Index, PerChain, State
 
+NOISES = ("torch", "native")
+_noise = NOISES[0]
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, the increment of splitmix64
 
 
@@ -87,36 +90,70 @@ def _splitmix(bits: Tensor) -> Tensor:
     return bits ^ _shift(bits, 31)
 
 
+def use(noise: str, device: torch.device | str = "cpu") -> str:
+    """How the chains of this process make their normals from now on, torch | native; what it was before.
+
+    Raises ValueError where there is no compiler for `native` or the chains are not on the CPU.
+    """
+    global _noise
+    if noise not in NOISES:
+        raise ValueError(f"hardware.noise must be one of {', '.join(NOISES)}, got {noise}")
+    if noise == "native":
+        _on_cpu(device)
+        native.ready()
+    before, _noise = _noise, noise
+    return before
+
+
+def _on_cpu(device: torch.device | str) -> None:
+    if torch.device(device).type != "cpu":
+        raise ValueError(f"hardware.noise must be torch on {device}, got native; that is made on the CPU")
+
+
 class ChainNoise:
     """Random numbers of C chains, row c from chain c's own generators (types.Noise).
 
-    Normals are drawn in blocks of steps whose length depends on P alone, since one call for 64 steps costs a fifth of
-    64 calls for one.
+    Normals of torch are drawn in blocks of steps whose length depends on P alone, since one call for 64 steps costs a
+    fifth of 64 calls for one. Native ones (`use`) are functions of (key of the chain, call, position).
     """
 
-    def __init__(self, seed: int, chains: int, device: torch.device | str = "cpu") -> None:
-        self.chains, self.device = chains, torch.device(device)
+    def __init__(self, seed: int, chains: int, device: torch.device | str = "cpu", first: int = 0) -> None:
+        """Of the chains `first` to `first + chains - 1`."""
+        self.chains, self.first, self.device = chains, first, torch.device(device)
         self._seed = seed
         self._generators: dict[tuple[str, int], Generator] = {}
         self._blocks: dict[str, tuple[Tensor | None, int]] = {}  # role -> (rows drawn ahead, steps used of them)
         self._before: dict[str, Tensor] = {}  # role -> its generators' states before that block
+        self._keys: tuple[int, ...] = ()  # of native normals
+        self._calls = 0  # of native normals so far
+        if _noise == "native":
+            self._by_counter()
 
     def state(self) -> State:
         """Where the streams are; blocks are not in it, they are drawn again."""
         found: State = {f"{role}.used": used for role, (_, used) in self._blocks.items()}
+        found |= {"normal.calls": self._calls} if self._keys else {}
         shared = self._generators.get(("shared", 0))
         return {**found, **self._before, **({"shared": shared.get_state()} if shared else {})}
 
     def load(self, state: State) -> None:
+        """Go on from there, with the normals that were used there."""
+        self._keys = ()
         for role, before in state.items():
             if isinstance(before, Tensor):
                 rows = before if before.ndim == 2 else before.unsqueeze(0)
-                for chain, row in enumerate(rows):
+                for chain, row in enumerate(rows, 0 if role == "shared" else self.first):
                     self._generator(role, chain).set_state(row.cpu().clone())  # a view of other rows crashes it
+            elif role == "normal.calls":
+                self._calls = int(before)
+                self._by_counter()
             else:
                 self._blocks[role.removesuffix(".used")] = (None, int(before))
 
     def normal(self, like: Tensor) -> Tensor:
+        if self._keys:
+            self._calls += 1
+            return native.normal(like, self._keys, self._calls - 1)
         size = like.shape[1]
         steps = max(1, min(64, 2**17 // max(size, 1)))
 
@@ -124,6 +161,13 @@ class ChainNoise:
             out.normal_(generator=generator)
 
         return self._next("normal", (steps, size), like.dtype, fill)
+
+    def langevin(self, w: Chains, grad: Chains, *, drift: float, scale: float) -> native.Kick | None:
+        """(w + drift grad) + scale z in one pass, z what `normal` would give; None where there is no such kernel."""
+        if not self._keys or w.dtype != torch.float32:
+            return None
+        self._calls += 1
+        return native.langevin(w, grad, self._keys, self._calls - 1, drift=drift, scale=scale)
 
     def uniform(self) -> PerChain:
         def fill(out: Tensor, generator: Generator) -> None:
@@ -139,6 +183,11 @@ class ChainNoise:
 
     def shared(self) -> float:
         return float(torch.rand((), generator=self._generator("shared", 0), dtype=torch.float64, device=self.device))
+
+    def _by_counter(self) -> None:
+        _on_cpu(self.device)
+        chains = range(self.first, self.first + self.chains)
+        self._keys = tuple(_mix(self._seed, "chains", "native normal", chain) for chain in chains)
 
     def _generator(self, role: str, chain: int) -> Generator:
         if (role, chain) not in self._generators:
@@ -156,7 +205,7 @@ class ChainNoise:
         return block[:, used]
 
     def _block(self, role: str, shape: tuple[int, int], dtype: torch.dtype, fill) -> Tensor:  # type: ignore[no-untyped-def]
-        generators = [self._generator(role, chain) for chain in range(self.chains)]
+        generators = [self._generator(role, chain) for chain in range(self.first, self.first + self.chains)]
         self._before[role] = torch.stack([each.get_state() for each in generators])
         block = torch.empty(self.chains, *shape, dtype=dtype, device=self.device)
         for rows, generator in zip(block, generators, strict=True):

@@ -36,6 +36,7 @@ def run(cfg: Config, resolved: Mapping[str, Any], path: Path, signals: Signals) 
     """
     torch.set_num_threads(cfg.hardware.threads)
     require(cfg.hardware.device)
+    rng.use(cfg.hardware.noise, cfg.hardware.device)
     if cfg.log.tensorboard:
         tensorboard.require()
     task = TASKS.builder(cfg.task.name)(cfg.task, rng.streams(cfg.seed))

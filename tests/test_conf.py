@@ -185,6 +185,7 @@ OVERRIDES = {  # the keys of the contract, each with a value that is not its def
     "hardware.dtype": "float64",
     "hardware.threads": "2",
     "hardware.backend": "seq",
+    "hardware.noise": "native",
     "hardware.memory": "2.5",
     "estimator.where_each": "{head: ['*.q[0:2]', '*.k[0:2]'], rest: '*bias'}",
     "estimator.part": "heads",

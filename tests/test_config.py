@@ -193,6 +193,7 @@ KEYS = {  # good values of every kind of key; what stands under another key is m
     "estimator.budget": ["null", "30", "5m"],
     "hardware.device": ["cpu", "cuda", "cuda:1"],
     "hardware.memory": ["null", "2", "0.5"],
+    "hardware.noise": ["torch", "native"],
     "hardware.threads": ["1", "8"],
     "run.points": ["null", "3", "3-7", "[0,3-7]"],
     "run.stages": ["[]", "[train]", "[measure,report]"],

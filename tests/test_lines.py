@@ -110,7 +110,13 @@ RULES = [
         ("import matplotlib.pyplot as plt", "from matplotlib import rc"),
     ),
     Rule("saving tensors", {"artifacts"}, uses("torch.save"), ("torch.save(x, f)", "from torch import save")),
-    Rule("writing the disk", {"artifacts"}, writes_the_disk, ("open(p, 'w')", "p.open('ab')", "p.write_text('')")),
+    # A compiled library lies in the user's cache, outside of runs.
+    Rule(
+        "writing the disk",
+        {"artifacts", "native"},
+        writes_the_disk,
+        ("open(p, 'w')", "p.open('ab')", "p.write_text('')"),
+    ),
     Rule(  # collect reads what a sweep was told
         "hydra",
         {"config", "main", "run", "collect"},

@@ -10,7 +10,7 @@ Welling and Teh (2011), "Bayesian learning via stochastic gradient Langevin dyna
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from llcx.registry import SAMPLERS
 from llcx.samplers.minibatch import Minibatch
@@ -35,9 +35,19 @@ class SGLD(Minibatch):
         check_metric(self.metric)
 
 
+@runtime_checkable
+class Fused(Protocol):
+    """Noise that can make the whole step, in one pass over memory."""
+
+    def langevin(self, w: Chains, grad: Chains, *, drift: float, scale: float) -> Any:
+        """w' = (w + drift grad) + scale z, with the lengths [C, 1] of grad and z (normal); None: not this time."""
+
+
 class SGLDState(NamedTuple):
+    """`grad`, `drift` and `noise` are of the last step; of a fused step their lengths [C, 1] alone."""
+
     w: Chains
-    grad: Chains | None = None  # of log p, in the last step
+    grad: Chains | None = None  # of log p
     drift: Chains | None = None
     noise: Chains | None = None
 
@@ -53,7 +63,9 @@ def build(cfg: SGLD, target: Target) -> Kernel:
 
     def step(state: SGLDState, batch: Index | None, noise: Noise) -> SGLDState:
         _, grad = target(state.w, batch)
-        drift, xi = 0.5 * eps * grad, eps**0.5 * noise.normal(grad)
-        return SGLDState(state.w + drift + xi, grad, drift, xi)
+        if isinstance(noise, Fused) and (made := noise.langevin(state.w, grad, drift=0.5 * eps, scale=eps**0.5)):
+            return SGLDState(made.w, made.grad, 0.5 * eps * made.grad, eps**0.5 * made.normal)
+        drift, xi = 0.5 * eps * grad, noise.normal(grad).mul_(eps**0.5)
+        return SGLDState((state.w + drift).add_(xi), grad, drift, xi)
 
     return Kernel(init, step)
