@@ -1,19 +1,19 @@
 """One run of a plan on a potential: kernel, noise, minibatches and what is measured at draws, put together."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from llcx import gradients, journal, metric, rng, subsets
+from llcx import gradients, groups, journal, metric, rng, subsets
 from llcx.journal import Keeper, Resumable
 from llcx.posterior import Posterior
 from llcx.registry import SAMPLERS
 from llcx.sample import finite, sample
-from llcx.types import Chains, Draws, External, ExternalChain, Index, Kernel, Plan, Potential, Progress, State
+from llcx.types import Chains, Draws, External, ExternalChain, Kernel, Plan, Potential, Progress, State, Streams
 
 Observed = Mapping[str, Callable[[Chains], Tensor]]
 
@@ -38,42 +38,59 @@ def run(
     counting = journal.resumable(observe)
     if keep is not None and (done := _recalled(keep, counting, potential.at.device)):
         return done
-    noise = rng.ChainNoise(streams.key(role), plan.chains, potential.at.device)
     if plan.subset:
         potential = subsets.freeze(whole, plan.subset, plan.chains, streams)
         observe[subsets.FULL] = lambda w: plan.nbeta * whole.value(w)
-    control = getattr(plan.sampler, "control_variate", False)
-    target = Posterior(potential, plan.nbeta, plan.gamma, control_variate=control)
-    kernel = _kernel(plan, target, whole, start, streams.generator(f"{role} metric"))
-    size = getattr(plan.sampler, "batch_size", None)
-
-    def minibatch() -> Index | None:
-        return None if size is None else noise.indices(potential.rows, size)
-
-    steps = plan.warmup + plan.draws * plan.every  # of the plan, not what is left of it
-    with gradients.repeated(steps) as told, gradients.pages.held():
-        if isinstance(kernel, External):
-            own = [streams.replicate(chain).generator(role) for chain in range(plan.chains)]
-            found = _in_turn(kernel, plan, target, own, observe, progress)
+    together = _Run(potential, whole, plan, streams, role, start, observe, budget)
+    calls = (plan.warmup + plan.draws * plan.every) * getattr(plan.sampler, "gradients", 1)  # not of what is left
+    with gradients.repeated(calls) as told, gradients.pages.held():
+        parts = groups.of(potential, plan, budget)
+        if len(parts) == 1:
+            found = together(parts[0], keep, progress)
         else:
-            found = sample(
-                kernel,
-                potential.at.repeat(plan.chains, 1) if start is None else start,
-                noise,
-                plan,
-                energy=_energy(plan, target),
-                distance=target.distance,
-                minibatch=minibatch,
-                tally=target,
-                observe=observe,
-                budget=budget,
-                progress=progress,
-                keep=keep,
-            )
+            found = groups.one_by_one(parts, together, counting, keep, progress)
     found = replace(subsets.bracketed(found) if plan.subset else found, backend=told.backend)
     if keep is not None:
         keep.finish(_result(found, counting))
     return found
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run of chains, of which any may be asked for (groups.Together)."""
+
+    potential: Potential
+    whole: Potential  # on all rows
+    plan: Plan
+    streams: Streams
+    role: str
+    start: Chains | None
+    observe: Observed
+    budget: float | None
+
+    def __call__(self, some: slice, keep: Keeper | None, progress: Progress | None) -> Draws:
+        plan, streams, at, count = self.plan, self.streams, self.potential.at, some.stop - some.start
+        noise = rng.ChainNoise(streams.key(self.role), count, at.device, first=some.start)
+        control, size = (getattr(plan.sampler, name, None) for name in ("control_variate", "batch_size"))
+        target = Posterior(self.potential, plan.nbeta, plan.gamma, control_variate=bool(control))
+        kernel = _kernel(plan, target, self.whole, self.start, streams.generator(f"{self.role} metric"))
+        if isinstance(kernel, External):
+            own = [streams.replicate(chain).generator(self.role) for chain in range(some.start, some.stop)]
+            return _in_turn(kernel, plan, target, own, self.observe, progress)
+        return sample(
+            kernel,
+            at.repeat(count, 1) if self.start is None else self.start[some],
+            noise,
+            plan,
+            energy=_energy(plan, target),
+            distance=target.distance,
+            minibatch=lambda: None if size is None else noise.indices(self.potential.rows, size),
+            tally=target,
+            observe=self.observe,
+            budget=self.budget,
+            progress=progress,
+            keep=keep,
+        )
 
 
 def _result(draws: Draws, counting: Mapping[str, Resumable]) -> State:

@@ -152,6 +152,10 @@ def _noise(potential: Potential, at: Flat, generator: Generator, scale: Flat, qu
     idx = torch.randint(potential.rows, (count, 1), generator=generator).to(at.device)
     _, grads = potential.mini(at.expand(count, -1), idx)
     if quiet:
-        grads = grads - potential.mini(potential.at.expand(count, -1), idx)[1]
-    grads = (scale * (grads - grads.mean(0))).double()
-    return float(torch.linalg.eigvalsh(grads @ grads.T / count)[-1]), float(grads.square().sum()) / count
+        grads = grads.sub_(potential.mini(potential.at.expand(count, -1), idx)[1])
+    grads = grads.sub_(grads.mean(0)).mul_(scale)
+    gram, total = torch.zeros(count, count, dtype=torch.float64, device=at.device), 0.0
+    for piece in grads.split(2**20, dim=1):  # in float64 a piece at a time
+        piece = piece.double()
+        gram, total = gram + piece @ piece.T, total + float(piece.square().sum())
+    return float(torch.linalg.eigvalsh(gram / count)[-1]), total / count

@@ -111,6 +111,7 @@ class Potential:
     frozen: Callable[[Index], Frozen] | None = None  # [C, n'] -> K of chain c on its rows alone
     factors: Callable[[Chains, Index], Float[Tensor, "C R P"]] | None = None  # rows g, E[g g^T]: Gauss-Newton per row
     slope: Callable[[Chains], Chains] | None = None  # the gradient of `full` in float32's digits, where that is faster
+    memory: int = 2**30  # bytes that buffers of chains may take
 
 
 @dataclass(frozen=True)
@@ -296,4 +297,4 @@ class Draws:
     norms: Mapping[str, Trace] = field(default_factory=dict)  # of gradient, drift and noise of a step, at kept draws
     warm_seconds: float = 0.0  # of `seconds`, until the end of the warm-up
     warm_gradients: int = 0  # of `gradients`, until the end of the warm-up
-    backend: str = ""  # on which gradients came about: fx | vmap | seq; "": closed form alone
+    backend: str = ""  # on which gradients came about: compile | fx | vmap | seq; "": closed form alone

@@ -15,8 +15,8 @@ FILES = sorted(LLCX.rglob("*.py"))
 
 # From below to above: each may import those before it.
 CORE = (
-    *("registry", "flat", "rng", "params", "diagnostics", "gradients", "posterior", "minimum", "journal", "sample"),
-    "likelihoods",
+    *("registry", "flat", "native", "rng", "params", "diagnostics", "gradients", "posterior", "minimum", "journal"),
+    *("sample", "likelihoods"),
 )
 KERNELS = {"samplers", "estimators", "calibrate"}
 READERS = {"types", "registry", "artifacts", "figures"}
@@ -51,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "metric": {"types"},
     "subsets": {"types"},
-    "chains": {"types", *CORE, "metric", "subsets"},
+    "groups": {"types", "flat", "journal"},
+    "chains": {"types", *CORE, "metric", "subsets", "groups"},
     "routes": {"types", *CORE, *KERNELS, "metric", "subsets", "checks"},
     "checks": {"types", *CORE, *KERNELS, "probes", "chains"},
     "information": {"types", "diagnostics", "influence"},

@@ -1,6 +1,6 @@
 """K(w) = L(w) - L(w*) and its gradient for all chains at once: `(flat [C, P], minibatch) -> (K [C], grad [C, P])`.
 
-A closed form is differentiated as it is; a module's loss runs over rows of data on one of three backends (chains.py).
+A closed form is differentiated as it is; a module's loss runs over rows of data on one of four backends (chains.py).
 What comes out is a types.Potential either way, and nobody further up sees the difference.
 """
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from llcx.gradients import pages as pages
+from llcx.gradients.announced import repeated as repeated
 from llcx.gradients.chains import ModuleLoss
 from llcx.gradients.examples import examples
 from llcx.gradients.factors import factors
@@ -22,7 +23,6 @@ from llcx.gradients.frozen import frozen
 from llcx.gradients.rows import Source
 from llcx.gradients.slope import slopes
 from llcx.gradients.traces import Traces
-from llcx.gradients.traces import repeated as repeated
 from llcx.gradients.work import work
 from llcx.params import flatten
 from llcx.types import Chains, Data, Flat, Frozen, Index, PerChain, Potential, StatModel
@@ -108,7 +108,7 @@ def of_model(
     if target in model.closed:
         value, blocks = model.closed[target], model.blocks
         exact = of_function(value, at, n=data.n, population=population, target=target, blocks=blocks)
-        exact = replace(exact, mini=loss.mini, rows=source.rows, examples=partial(examples, loss))
+        exact = replace(exact, mini=loss.mini, rows=source.rows, examples=partial(examples, loss), memory=source.memory)
         return exact, "closed", source.loss_at_minimum
     flops = _flops_of_rows(loss, at)
     quick = slopes(loss, flops)
@@ -127,6 +127,7 @@ def of_model(
         frozen=lambda idx: frozen(loss, idx, None if quick is None else quick.on(idx)),
         factors=factors(loss),
         slope=None if quick is None else quick.whole,
+        memory=source.memory,
     )
     return found, str(loss.backend), source.loss_at_minimum
 

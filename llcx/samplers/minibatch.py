@@ -53,6 +53,7 @@ class Minibatch:
     control_variate: bool = False  # g_B(w) - g_B(w*) + g(w*): quieter near w*, at twice the gradients
     baseline: str = "full"  # K of a kept draw: full, on all rows; paired, L_B(w) - L_B(w*) on the minibatch at hand
 
+    apart: ClassVar[bool] = True  # no chain knows of another: they may run one after another
     bound: ClassVar[float] = 4.0  # eps * stiff, above which no step is looked for
 
     def __post_init__(self) -> None:
