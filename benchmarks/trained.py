@@ -6,7 +6,8 @@
 
 Three routes are measured, each forced by what it is allowed to cost: `full`, HMC on all rows and the labels; `subset`,
 HMC on frozen subsets of the self target; `minibatch`, SGLD in Gauss-Newton coordinates on the self target. A reference
-or measurement is one JSON line; what is there already is not run again.
+or measurement is one JSON line; what is there already is not run again, so that trained_references.jsonl, copied to
+where the lines go, spares the long runs.
 """
 
 import argparse
