@@ -41,7 +41,7 @@ OWN = ("llcx", "llcx vmap", "llcx closed")  # as it comes; nothing recorded; all
 NATIVE = "llcx native"  # hardware.noise=native
 PEERS = ("devinterp", "posteriors", "jax")
 SLOW = ("devinterp", "posteriors")
-LEFT_OUT = {("jax", "W3"), ("llcx closed", "W2"), ("llcx closed", "W3")}  # JAX's network is of layers in a row
+LEFT_OUT = {("llcx closed", "W2"), ("llcx closed", "W3")}  # a closed form there is of layers in a row alone
 WORKER = Path(__file__).with_name("speed_peers.py")
 FLAGS = {"OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
 
