@@ -159,6 +159,16 @@ def found(name: str, backend: str) -> tuple[Potential, str]:
     return potential, settled
 
 
+class Shifting(nn.Linear):
+    """A layer that is off by `share` of itself wherever vmap runs it."""
+
+    share = 0.0
+
+    def forward(self, input: Tensor) -> Tensor:
+        batched = torch._C._functorch.is_batchedtensor(self.weight)
+        return super().forward(input) * (1 + self.share * batched)
+
+
 def near(potential: Potential) -> tuple[Chains, Index]:
     generator = torch.Generator().manual_seed(2)
     w = potential.at + 0.1 * torch.randn(C, len(potential.at), generator=generator)
@@ -208,6 +218,18 @@ def test_every_layer_has_the_gradients_of_seq_and_chains_can_be_cut(
         torch.testing.assert_close(cut_k, k, rtol=1e-5, atol=1e-5)
         assert float((cut_grad - grad).norm() / grad.norm()) < 1e-5
     assert "backend vmap" not in caplog.text  # all that was asked of fx was recorded
+
+
+@pytest.mark.parametrize(("share", "settled"), [(3e-4, "seq"), (2e-5, "vmap")])
+def test_vmap_is_held_against_seq_to_a_ten_thousandth(
+    share: float, settled: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Shifting, "share", share)
+    torch.manual_seed(0)
+    x = torch.randn(N, D)
+    model = StatModel(Shifting(D, 2), Gaussian())
+    assert gradients.of_model(model, Data((x, torch.randn(N, 2)), N))[1] == settled
+    assert ("vmap gives other gradients" in caplog.text) == (settled == "seq")
 
 
 @pytest.mark.parametrize("backend", ["fx", "compile"])

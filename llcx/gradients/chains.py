@@ -24,6 +24,7 @@ from llcx.types import Batch, Chains, Flat, Index, PerChain
 
 log = logging.getLogger(__name__)
 BACKENDS = ("auto", "fx", "compile", "vmap", "seq")
+CLOSE = 1e-4  # of a gradient: how far vmap may be from seq; layers of float32 are 5e-7 apart at most
 
 
 class ModuleLoss:
@@ -169,7 +170,7 @@ def _weighed(source: Source) -> _Weight | None:
     fast._silent = False
     try:
         with quiet() as alone:
-            close = apart(seq, fast) < 1e-3
+            close = apart(seq, fast) < CLOSE
     except RuntimeError as error:
         log.info("backend seq: the module does not run under vmap (%s)", str(error).splitlines()[0])
         return None
