@@ -24,7 +24,8 @@ from rich.table import Table
 
 from benchmarks.speed import potential_of
 from benchmarks.speed_models import WORKLOADS, Workload, network
-from llcx import chains
+from llcx import chains, gradients
+from llcx.gradients.traces import PAYS
 from llcx.samplers.sgld import SGLD
 from llcx.types import Plan
 
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     steps: float  # of one chain, a second
     floor: float  # the same, at the memory's speed
     memory: float  # peak, MiB
+    backend: str  # that gradients ran on
 
 
 def off(workload: Workload, device: torch.device) -> float:
@@ -51,7 +53,8 @@ def off(workload: Workload, device: torch.device) -> float:
     idx = torch.randint(workload.rows, (2, workload.batch), generator=draw)
     assert reference.mini is not None and found.mini is not None
     here = w.to(device, torch.float32)
-    pairs = [(reference.full(w), found.full(here)), (reference.mini(w, idx), found.mini(here, idx.to(device)))]
+    with gradients.repeated(PAYS):  # so that they come as the steps' do
+        pairs = [(reference.full(w), found.full(here)), (reference.mini(w, idx), found.mini(here, idx.to(device)))]
     return max(_apart(one, other) for truth, got in pairs for one, other in zip(truth, got, strict=True))
 
 
@@ -59,18 +62,18 @@ def _apart(truth: torch.Tensor, found: torch.Tensor) -> float:
     return float((found.cpu().double() - truth).norm() / truth.norm())
 
 
-def speed(workload: Workload, many: int, device: torch.device, steps: int, repeats: int) -> float:
-    """Steps of one chain a second: the median of repeats, the first of which is not counted."""
+def speed(workload: Workload, many: int, device: torch.device, steps: int, repeats: int) -> tuple[float, str]:
+    """Steps of one chain a second, the median of repeats without the first; and the backend of gradients."""
     target = potential_of(workload, device=device, memory=4.0)
     kernel = SGLD(step_size=workload.step_size, batch_size=workload.batch, baseline="paired")
     plan = Plan(kernel, nbeta=10.0, gamma=1.0, chains=many, warmup=0, draws=steps, every=1)
-    times = []
+    times, backend = [], ""
     for turn in range(repeats + 1):
         begun = perf_counter()
-        chains.run(target, plan, seed=turn)
+        backend = chains.run(target, plan, seed=turn).backend
         _wait(device)
         times.append(perf_counter() - begun)
-    return many * steps / median(times[1:])
+    return many * steps / median(times[1:]), backend
 
 
 def copied(device: torch.device) -> float:
@@ -109,15 +112,17 @@ def measured(
         far, size = off(workload, device), sum(p.numel() for p in network(workload).parameters())
         for many in counts or MANY[name]:
             peak(device)
-            found = speed(workload, many, device, steps, repeats)
-            yield Row(name, many, far, found, rate / (TOUCHED * size), peak(device))
+            found, backend = speed(workload, many, device, steps, repeats)
+            yield Row(name, many, far, found, rate / (TOUCHED * size), peak(device), backend)
 
 
 def shown(found: list[Row], name: str, console: Console) -> None:
-    table = Table("workload", "chains", "off", "chain-steps/s", "floor", "floor / it", "peak MiB", title=name)
+    names = ("workload", "chains", "off", "chain-steps/s", "floor", "floor / it", "peak MiB", "backend")
+    table = Table(*names, title=name)
     for row in found:
         numbers = (f"{row.off:.1e}", f"{row.steps:.3g}", f"{row.floor:.3g}", f"{row.floor / row.steps:.3g}")
-        table.add_row(row.workload, str(row.chains), *numbers, "-" if row.memory != row.memory else f"{row.memory:.0f}")
+        peaked = "-" if row.memory != row.memory else f"{row.memory:.0f}"
+        table.add_row(row.workload, str(row.chains), *numbers, peaked, row.backend)
     console.print(table)
 
 

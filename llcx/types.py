@@ -297,4 +297,4 @@ class Draws:
     norms: Mapping[str, Trace] = field(default_factory=dict)  # of gradient, drift and noise of a step, at kept draws
     warm_seconds: float = 0.0  # of `seconds`, until the end of the warm-up
     warm_gradients: int = 0  # of `gradients`, until the end of the warm-up
-    backend: str = ""  # on which gradients came about: compile | fx | vmap | seq; "": closed form alone
+    backend: str = ""  # on which gradients came about: compile | cuda_graph | fx | vmap | seq; "": closed form alone

@@ -18,8 +18,8 @@ class Repeated:
 
     @property
     def backend(self) -> str:
-        """compile | fx | vmap | seq, the quickest that ran; "": no module's loss was differentiated."""
-        return next((name for name in ("compile", "fx", "vmap", "seq") if name in self.backends), "")
+        """compile | cuda_graph | fx | vmap | seq, the quickest that ran; "": no module's loss was differentiated."""
+        return next((name for name in ("compile", "cuda_graph", "fx", "vmap", "seq") if name in self.backends), "")
 
 
 _repeated: ContextVar[Repeated | None] = ContextVar("repeated", default=None)

@@ -15,7 +15,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from llcx.gradients.announced import ran
-from llcx.gradients.compiled import off
+from llcx.gradients.quicker import off
 from llcx.gradients.rows import Source, call, chunks
 from llcx.gradients.traces import Traces, quiet, unheard
 from llcx.gradients.work import work

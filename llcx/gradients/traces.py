@@ -21,10 +21,11 @@ from torch import Tensor
 from torch.fx import GraphModule
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from llcx.gradients import products
+from llcx.gradients import captured, products
 from llcx.gradients.announced import announced, ran
-from llcx.gradients.compiled import Compiled, off
+from llcx.gradients.compiled import Compiled
 from llcx.gradients.graph import recorded
+from llcx.gradients.quicker import Quicker, off
 from llcx.types import Chains, PerChain
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ NARROW = 1e3  # and of one row in it, below which turning rows (graph.py) counts
 KEPT = 16  # recordings, the longest unused of which makes place for the next
 
 Found = tuple[PerChain, Chains]
-Recording = GraphModule | Compiled
+Recording = GraphModule | Quicker
 Gradient = Callable[[Chains, Any, int | None, float], Found]
 
 
@@ -47,7 +48,8 @@ class Traces:
     def __init__(self, gradient: Gradient, weight: float, backend: str = "auto", tells: bool = True) -> None:
         """`weight`: floating-point operations of one row in one tensor operation.
 
-        `backend`: auto records where it pays, fx always, and compile compiles what is announced as repeated besides.
+        `backend`: auto records where it pays, fx always, and compile compiles what is announced as repeated besides;
+        on a GPU that is captured as a CUDA graph else.
         `tells`: what announced the calls learns on which backend they ran.
         """
         self._gradient, self._weight, self._backend, self._tells = gradient, weight, backend, tells
@@ -67,24 +69,36 @@ class Traces:
         found = None
         often = announced() >= PAYS
         if self._backend != "auto" or (often and self._pays(rows)):
-            compiles = often and self._backend == "compile"
-            key = (compiles, w.shape, axis, scale, *shape)  # of one source, whose types stay the same
+            quicker = self._quicker(w) if often else None
+            key = (quicker, w.shape, axis, scale, *shape)  # of one source, whose types stay the same
             if key in self._kept:
                 self._kept.move_to_end(key)
             else:
-                self._kept[key] = self._record(w, *tree_flatten(given()), axis, scale, compiles)
+                self._kept[key] = self._record(w, *tree_flatten(given()), axis, scale, quicker)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
             found = self._kept[key]
-        if self._tells and not isinstance(found, Compiled):  # which tells it when it has run
+        if self._tells and not isinstance(found, Quicker):  # which tells it when it has run
             ran("vmap" if found is None else "fx")
         return found
 
     def _pays(self, rows: int) -> bool:
         return self._weight < NARROW or rows * self._weight < HEAVY or products.wanted()
 
+    def _quicker(self, w: Chains) -> type[Quicker] | None:
+        """What is made of a recording that is called often."""
+        if self._backend == "compile":
+            return Compiled
+        return captured.Captured if captured.possible(w) else None
+
     def _record(
-        self, w: Chains, leaves: Sequence[Tensor], spec: TreeSpec, axis: int | None, scale: float, compiles: bool
+        self,
+        w: Chains,
+        leaves: Sequence[Tensor],
+        spec: TreeSpec,
+        axis: int | None,
+        scale: float,
+        quicker: type[Quicker] | None,
     ) -> Recording | None:
         """None, saying why, where the gradient cannot be recorded, or what was recorded gives another one."""
 
@@ -111,7 +125,7 @@ class Traces:
         if not near(found, plain(*other)):
             log.warning("backend vmap: what was recorded of this loss gives other gradients")
             return None
-        return Compiled(module, near) if compiles else module
+        return module if quicker is None else quicker(module, near)
 
 
 @contextmanager
