@@ -1,4 +1,4 @@
-"""What is made of a recording (traces.py) to run it quicker, held against it and left alone where it does not."""
+"""What runs a recording (traces.py) quicker: held against it, and dropped where it fails or gives other numbers."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.fx import GraphModule
 
 from llcx.gradients.announced import ran
+from llcx.types import Chains, PerChain
 
 log = logging.getLogger(__name__)
-Found = tuple[Tensor, Tensor]
+Found = tuple[PerChain, Chains]
 
 
 class Quicker(ABC):
@@ -51,7 +52,7 @@ class Quicker(ABC):
         try:
             self._run, self.backend = self.made(given), self.name
             near = self._close(self._called(*given), truth)
-        except Exception as error:  # no C++ compiler, no room for its files, an operation that it does not know
+        except Exception as error:  # no compiler, no room for its files, an operation that it does not know
             near = False
             log.warning("backend fx: %s failed (%s)", self.maker, str(error).partition("\n")[0])
         else:

@@ -25,8 +25,8 @@ from llcx.gradients import captured, products
 from llcx.gradients.announced import announced, ran
 from llcx.gradients.compiled import Compiled
 from llcx.gradients.graph import recorded
-from llcx.gradients.quicker import Quicker, off
-from llcx.types import Chains, PerChain
+from llcx.gradients.quicker import Found, Quicker, off
+from llcx.types import Chains
 
 log = logging.getLogger(__name__)
 PAYS = 100  # calls that save what a recording costs
@@ -34,7 +34,6 @@ HEAVY = 5e6  # floating-point operations of one tensor operation, beside which i
 NARROW = 1e3  # and of one row in it, below which turning rows (graph.py) counts however many they are
 KEPT = 16  # recordings, the longest unused of which makes place for the next
 
-Found = tuple[PerChain, Chains]
 Recording = GraphModule | Quicker
 Gradient = Callable[[Chains, Any, int | None, float], Found]
 
@@ -48,8 +47,8 @@ class Traces:
     def __init__(self, gradient: Gradient, weight: float, backend: str = "auto", tells: bool = True) -> None:
         """`weight`: floating-point operations of one row in one tensor operation.
 
-        `backend`: auto records where it pays, fx always, and compile compiles what is announced as repeated besides;
-        on a GPU that is captured as a CUDA graph else.
+        `backend`: auto records where it pays, fx always, and compile compiles what is announced as repeated besides.
+        On a GPU the others capture that as a CUDA graph.
         `tells`: what announced the calls learns on which backend they ran.
         """
         self._gradient, self._weight, self._backend, self._tells = gradient, weight, backend, tells
